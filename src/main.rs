@@ -1,1 +1,11 @@
-fn main() {}
+//! The binary: runs the command and turns its outcome into an exit code.
+
+use std::process::ExitCode;
+
+/// Many small, short-lived allocations on a few threads are what it is good at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    maskinporten_proxy::cli::main()
+}

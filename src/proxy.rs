@@ -1,1 +1,315 @@
-//! (in the making)
+//! The spine: what happens to a request between its head and the response's.
+//!
+//! [`handle`] reads top to bottom: load the state, admit, pick the route, get the authorization,
+//! rewrite, send, rewrite back. Whatever goes wrong on the way is one [`Problem`], which becomes
+//! a response in one place. Nothing here parses an authority, opens a key or speaks to
+//! Maskinporten.
+
+mod body;
+mod error;
+mod forward;
+mod intercept;
+mod rewrite;
+mod upgrade;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ::http::header::AUTHORIZATION;
+use ::http::{Method, Request, Response, StatusCode, request};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use crate::config::Access;
+use crate::guard::{Admission, Admitted, Form, Tunnel};
+use crate::http::problem::{Problem, ProblemKind};
+use crate::http::{framing, path};
+use crate::net::{Call, DrainWatch};
+use crate::oauth::{Authorization, TokenSource};
+use crate::routing::Match;
+use crate::state::{Live, RouteState, State, Surroundings};
+use crate::telemetry::{Exchange, Recorder, TraceId};
+use crate::upstream::{Pool, RequestBody, ResponseBody};
+
+pub use self::body::Body;
+
+use self::rewrite::Named;
+
+/// What a worker thread has to itself.
+pub struct Worker {
+    live: Arc<Live>,
+    surroundings: Arc<Surroundings>,
+    recorder: Arc<Recorder>,
+    drain: DrainWatch,
+    pool: Pool,
+}
+
+/// A request that a route takes.
+struct Target<'s> {
+    route: &'s Arc<RouteState>,
+    /// Where in the request's path the matched prefix ends.
+    rest_at: usize,
+    /// How the client named the place that the upstream's base stands for.
+    named: Named,
+}
+
+/// What there is to answer.
+enum Answer {
+    /// The upstream's response.
+    Relayed(Response<ResponseBody>),
+    /// One of the proxy's own that is no error.
+    Own(Response<Full<Bytes>>),
+}
+
+/// Answers one request. Never fails: an error is a response, too.
+pub async fn handle(
+    worker: Rc<Worker>,
+    request: Request<Incoming>,
+    call: Call,
+) -> Result<Response<Body>, Infallible> {
+    serve(worker, None, request, call).await
+}
+
+/// Answers one request inside an intercepted tunnel.
+async fn handle_inside(
+    worker: Rc<Worker>,
+    tunnel: Arc<Tunnel>,
+    request: Request<Incoming>,
+    call: Call,
+) -> Result<Response<Body>, Infallible> {
+    serve(worker, Some(&tunnel), request, call).await
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    inside: Option<&Tunnel>,
+    request: Request<Incoming>,
+    call: Call,
+) -> Result<Response<Body>, Infallible> {
+    let mut exchange = Some(worker.recorder.begin(request.method().clone(), request.uri().clone()));
+    let state = worker.live.load_full();
+    let relay = Relay { worker: &worker, state: &state, call: &call, inside };
+    let outcome = relay.answer(request, &mut exchange).await;
+    Ok(body::respond(outcome, exchange))
+}
+
+/// One request on its way.
+struct Relay<'a> {
+    worker: &'a Rc<Worker>,
+    state: &'a Arc<State>,
+    call: &'a Call,
+    /// The intercepted tunnel that the request came through.
+    inside: Option<&'a Tunnel>,
+}
+
+impl Relay<'_> {
+    /// The exchange is taken where it lives on beyond the response, in a tunnel.
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        exchange: &mut Option<Exchange>,
+    ) -> Result<Answer, Problem> {
+        if let Some(refusal) = self.call.refusal {
+            return Err(error::of_refusal(refusal));
+        }
+        let client = upgrade::on(&mut request);
+        let (mut parts, body) = request.into_parts();
+        note(exchange, &parts);
+
+        let admitted = match self.admit(&parts)? {
+            Admission::Request(admitted) => admitted,
+            Admission::Preflight(preflight) => return Ok(Answer::Own(preflight.into_response())),
+        };
+        match admitted.form() {
+            Form::Connect { .. } => return self.connect(&admitted, client, exchange).await,
+            Form::Absolute { routed: false } => {
+                return forward::pass_on(self, &admitted, parts, body, client, exchange).await;
+            }
+            _ => {}
+        }
+
+        let target = self.target(&admitted, &parts)?;
+        if let Some(exchange) = exchange {
+            exchange.set_route(target.route.id);
+        }
+        self.check(&target, &parts)?;
+
+        let source = target.route.source(&parts.headers).map_err(error::of_claim)?;
+        let authorization = self.authorize(&source).await?;
+        if let Some(exchange) = exchange {
+            exchange.token_ready();
+        }
+
+        let via = &self.worker.surroundings.via;
+        let asked = rewrite::request(&mut parts, &target, &authorization, via)?;
+        let mut response = self.send(&target, parts, body, &source, &authorization).await?;
+        if let Some(exchange) = exchange {
+            exchange.head_arrived();
+        }
+
+        let agreed = rewrite::response(&mut response, &target, via);
+        if let Some(cors) = admitted.cors() {
+            cors.apply(response.headers_mut());
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return upgrade::bridge(self, response, asked.as_ref(), agreed, client, exchange);
+        }
+        Ok(Answer::Relayed(response))
+    }
+
+    fn admit(&self, parts: &request::Parts) -> Result<Admission, Problem> {
+        let admission = match self.inside {
+            None => self.state.guard.admit(parts, None, |authority| self.state.is_routed(authority)),
+            Some(tunnel) => self.state.guard.admit_inside(tunnel, parts),
+        };
+        admission.map_err(Problem::from)
+    }
+
+    async fn connect(
+        &self,
+        admitted: &Admitted,
+        client: OnUpgrade,
+        exchange: &mut Option<Exchange>,
+    ) -> Result<Answer, Problem> {
+        match admitted.tunnel() {
+            Some(tunnel) => intercept::tunnel(self, tunnel, client, exchange),
+            None => forward::tunnel(self, admitted.authority(), client, exchange).await,
+        }
+    }
+
+    /// The route that takes the request.
+    fn target(&self, admitted: &Admitted, parts: &request::Parts) -> Result<Target<'_>, Problem> {
+        let path = parts.uri.path();
+        let authority = admitted.authority();
+        let forwarded = matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled).then_some(authority);
+        let found = match forwarded {
+            Some(authority) => {
+                self.state.forward.find(authority, path, &parts.method).unwrap_or(Match::NotFound)
+            }
+            None => self.state.routes.find(Some(authority.host()), path, &parts.method),
+        };
+        match found {
+            Match::Found { target: route, rest_at } => {
+                Ok(Target { route, rest_at, named: Named::of(admitted) })
+            }
+            Match::MethodNotAllowed { allow } => {
+                let detail = format!("no route for {path} takes {}", parts.method);
+                Err(Problem::new(ProblemKind::MethodNotAllowed, detail).with_allow(allow))
+            }
+            Match::NotFound => Err(error::no_route(self.state, forwarded, path)),
+        }
+    }
+
+    /// What a route refuses before a token is asked for.
+    fn check(&self, target: &Target<'_>, parts: &request::Parts) -> Result<(), Problem> {
+        let route = &target.route.config;
+        let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if route.access == Access::ReadOnly && !reads {
+            return Err(error::read_only(route, &parts.method));
+        }
+        let rest = parts.uri.path().get(target.rest_at..).unwrap_or_default();
+        path::check(rest).map_err(|climb| Problem::new(ProblemKind::PathClimbs, climb.to_string()))?;
+        framing::check(parts.version, &parts.headers)
+            .map_err(|error| Problem::new(ProblemKind::Framing, error.to_string()))?;
+        if self.worker.surroundings.via.is_loop(&parts.headers) {
+            return Err(error::looping(route));
+        }
+        Ok(())
+    }
+
+    async fn authorize(&self, source: &Arc<TokenSource>) -> Result<Authorization, Problem> {
+        match source.current() {
+            Some(authorization) => Ok(authorization),
+            None => source.authorization().await.map_err(|failure| error::of_token(&failure)),
+        }
+    }
+
+    /// Sends the request; once more, with a new token, where the API refuses the one that it had
+    /// and the body is still held.
+    async fn send(
+        &self,
+        target: &Target<'_>,
+        parts: request::Parts,
+        body: Incoming,
+        source: &Arc<TokenSource>,
+        authorization: &Authorization,
+    ) -> Result<Response<ResponseBody>, Problem> {
+        let (pool, connector, origin) = (&self.worker.pool, &self.state.connector, &target.route.origin);
+        let body = RequestBody::streaming(body);
+        let replay = body.replay();
+        let head = parts.clone();
+        let request = Request::from_parts(parts, body);
+        let response =
+            pool.send(connector, origin, request, &self.call.interim).await.map_err(error::of_upstream)?;
+        if response.status() != StatusCode::UNAUTHORIZED || !source.rejected(authorization.serial) {
+            return Ok(response);
+        }
+        let Some(body) = replay.body() else { return Ok(response) };
+        // Where no other token is to be had, the API's own 401 says more than we could.
+        let Ok(fresh) = source.authorization().await else { return Ok(response) };
+        let mut request = Request::from_parts(head, body);
+        request.headers_mut().insert(AUTHORIZATION, fresh.header);
+        drop(response);
+        pool.send(connector, origin, request, &self.call.interim).await.map_err(error::of_upstream)
+    }
+}
+
+/// What the record of the exchange says of the request's head.
+fn note(exchange: &mut Option<Exchange>, parts: &request::Parts) {
+    let Some(exchange) = exchange else { return };
+    if let Some(host) = parts.headers.get(::http::header::HOST) {
+        exchange.set_host(host.clone());
+    }
+    if let Some(parent) = parts.headers.get("traceparent") {
+        exchange.set_trace(TraceId::from_traceparent(parent.as_bytes()));
+    }
+}
+
+/// Whether the admin listener may answer this request.
+///
+/// # Errors
+///
+/// The guard's refusal.
+pub fn admit_admin(live: &Live, request: &request::Parts, call: &Call) -> Result<(), Problem> {
+    if let Some(refusal) = call.refusal {
+        return Err(error::of_refusal(refusal));
+    }
+    match live.load().admin_guard.admit(request, None, |_| false)? {
+        Admission::Request(_) => Ok(()),
+        // A page of an allowed origin may use the proxy; the status page is not for it.
+        Admission::Preflight(_) => Err(Problem::new(
+            ProblemKind::OriginNotAllowed,
+            "the admin listener answers no other web origin",
+        )),
+    }
+}
+
+impl Worker {
+    /// To be called on the worker's own runtime.
+    pub fn new(
+        live: Arc<Live>,
+        surroundings: Arc<Surroundings>,
+        recorder: Arc<Recorder>,
+        drain: DrainWatch,
+    ) -> Self {
+        Self { live, surroundings, recorder, drain, pool: Pool::new() }
+    }
+
+    pub fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
+    pub fn drain(&self) -> &DrainWatch {
+        &self.drain
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}

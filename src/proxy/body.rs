@@ -1,0 +1,108 @@
+//! [`Body`]: what is sent to the client, counted and recorded as it passes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use ::http::{Response, StatusCode};
+use bytes::{Buf, Bytes};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::Full;
+
+use super::error;
+use super::{Answer, Problem};
+use crate::telemetry::{Exchange, Failed};
+use crate::upstream::{ResponseBody, ResponseBodyError};
+
+/// A response's body. The exchange that it belongs to is recorded when it is dropped.
+pub struct Body {
+    kind: Kind,
+    exchange: Option<Exchange>,
+}
+
+enum Kind {
+    Own(Full<Bytes>),
+    Upstream(ResponseBody),
+}
+
+/// Makes the response of whatever came of a request. The one place where errors become responses.
+pub(super) fn respond(outcome: Result<Answer, Problem>, mut exchange: Option<Exchange>) -> Response<Body> {
+    let response = match outcome {
+        Ok(Answer::Relayed(response)) => {
+            if let Some(exchange) = &mut exchange
+                && response.status().is_server_error()
+            {
+                exchange.fail(Failed::Upstream, None);
+            }
+            response.map(Kind::Upstream)
+        }
+        Ok(Answer::Own(response)) => response.map(Kind::Own),
+        Err(problem) => {
+            let id = match &mut exchange {
+                Some(exchange) => {
+                    let failed = error::failed(problem.kind());
+                    exchange.fail(failed, Some(problem.detail().into()));
+                    exchange.id().to_string()
+                }
+                None => String::from("-"),
+            };
+            problem.into_response(id).map(Kind::Own)
+        }
+    };
+    if let Some(exchange) = &mut exchange {
+        exchange.set_status(response.status());
+    }
+    // A 101 or the 200 to a CONNECT opens a tunnel, which has an exchange of its own.
+    debug_assert!(response.status() != StatusCode::CONTINUE, "interim responses take another way");
+    response.map(|kind| Body { kind, exchange })
+}
+
+impl Body {
+    fn count(&mut self, bytes: usize) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.sent(bytes as u64);
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = ResponseBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+        let frame = match &mut self.kind {
+            Kind::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Kind::Upstream(body) => Pin::new(body).poll_frame(cx),
+        };
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    self.count(data.remaining());
+                }
+            }
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.fail(Failed::Upstream, Some(error.to_string().into()));
+                }
+            }
+            _ => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Own(body) => body.is_end_stream(),
+            Kind::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Own(body) => body.size_hint(),
+            Kind::Upstream(body) => body.size_hint(),
+        }
+    }
+}

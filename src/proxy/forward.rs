@@ -1,0 +1,180 @@
+//! Forward mode: what is no route's. Requests in absolute form and tunnels to other hosts pass
+//! untouched and without a token, or are refused; tunnels to routed hosts go to `intercept`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ::http::request::Parts;
+use ::http::{Request, Uri};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use super::{Answer, Problem, Relay, error, upgrade};
+use crate::authority::Authority;
+use crate::config::{Listen, OtherHosts, Scheme};
+use crate::guard::Admitted;
+use crate::http::hop_by_hop::{self, Direction};
+use crate::http::problem::ProblemKind;
+use crate::telemetry::Exchange;
+use crate::upstream::{AddressPolicy, Origin, RequestBody};
+
+/// Passes a request for another host on: `http://` alone, since a client that wants https opens
+/// a tunnel.
+pub(super) async fn pass_on(
+    relay: &Relay<'_>,
+    admitted: &Admitted,
+    mut parts: Parts,
+    body: Incoming,
+    client: OnUpgrade,
+    exchange: &mut Option<Exchange>,
+) -> Result<Answer, Problem> {
+    let authority = admitted.authority();
+    allow_others(relay, authority)?;
+    let via = &relay.worker.surroundings.via;
+    if via.is_loop(&parts.headers) {
+        return Err(Problem::new(ProblemKind::Loop, "the request has passed this proxy before"));
+    }
+    let origin = guarded(relay, Scheme::Http, authority)?;
+    let asked = parts.uri.path_and_query().cloned().unwrap_or_else(|| "/".parse().expect("a path"));
+    parts.uri = Uri::from(if asked.as_str().starts_with('/') {
+        asked
+    } else {
+        // `http://host?query` has no path; origin-form must (RFC 9112 §3.2.1).
+        format!("/{asked}")
+            .parse()
+            .map_err(|_| Problem::new(ProblemKind::MalformedRequest, "the target cannot be sent on"))?
+    });
+    let asked = hop_by_hop::strip(&mut parts.headers, Direction::Request);
+    parts.headers.remove(::http::header::HOST);
+    via.append(&mut parts.headers, parts.version);
+    if let Some(asked) = &asked {
+        asked.put_on(&mut parts.headers);
+    }
+    let request = Request::from_parts(parts, RequestBody::streaming(body));
+    let sent = relay.worker.pool.send(&relay.state.connector, &origin, request, &relay.call.interim).await;
+    let mut response = sent.map_err(error::of_upstream)?;
+    if let Some(exchange) = exchange {
+        exchange.head_arrived();
+    }
+    let version = response.version();
+    let agreed = hop_by_hop::strip(response.headers_mut(), Direction::Response);
+    via.append(response.headers_mut(), version);
+    if response.status() == ::http::StatusCode::SWITCHING_PROTOCOLS {
+        return upgrade::bridge(relay, response, asked.as_ref(), agreed, client, exchange);
+    }
+    Ok(Answer::Relayed(response))
+}
+
+/// Opens a tunnel to another host, whose bytes nobody looks at.
+pub(super) async fn tunnel(
+    relay: &Relay<'_>,
+    authority: &Authority,
+    client: OnUpgrade,
+    exchange: &mut Option<Exchange>,
+) -> Result<Answer, Problem> {
+    allow_others(relay, authority)?;
+    // The scheme says nothing but which way an outbound proxy is chosen.
+    let origin = guarded(relay, Scheme::Https, authority)?;
+    let guard = relay.worker.drain().tunnel();
+    let stream = relay.state.connector.dial(&origin).await.map_err(error::of_upstream)?;
+    if let Some(exchange) = exchange {
+        exchange.connected();
+    }
+    let status = ::http::StatusCode::OK;
+    tokio::task::spawn_local(upgrade::join(client, stream, guard, exchange.take(), status));
+    Ok(upgrade::established())
+}
+
+fn allow_others(relay: &Relay<'_>, authority: &Authority) -> Result<(), Problem> {
+    match relay.state.config.forward.other_hosts {
+        OtherHosts::Tunnel => Ok(()),
+        OtherHosts::Deny => Err(Problem::new(
+            ProblemKind::OtherHostDenied,
+            format!(
+                "no route's upstream is {authority}, and other hosts are denied; set [forward] other_hosts = \"tunnel\" to let them pass without a token"
+            ),
+        )),
+    }
+}
+
+/// The way to a host that the client has named. What it resolves to is judged when it is
+/// connected to.
+fn guarded(relay: &Relay<'_>, scheme: Scheme, authority: &Authority) -> Result<Origin, Problem> {
+    let surroundings = &relay.worker.surroundings;
+    let own: Vec<Listen> =
+        [Some(&surroundings.listen), surroundings.admin.as_ref()].into_iter().flatten().cloned().collect();
+    let policy: AddressPolicy = Arc::new(move |address, port| !is_prohibited(address, port, &own));
+    Origin::guarded(scheme, authority, policy)
+        .map_err(|error| Problem::new(ProblemKind::MalformedRequest, error.to_string()))
+}
+
+/// Addresses that a client must not reach by way of the proxy: the proxy's own listeners, and
+/// what is link-local, cloud metadata included. Other loopback services the client can reach
+/// by itself where the proxy listens on loopback; from elsewhere they are prohibited, too.
+fn is_prohibited(address: IpAddr, port: u16, own: &[Listen]) -> bool {
+    let address = address.to_canonical();
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast() || v4.is_multicast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast() || is_metadata(v6),
+    };
+    if link_local || is_metadata_v4(address) {
+        return true;
+    }
+    let local = address.is_loopback() || address.is_unspecified();
+    let is_own = own.iter().any(|listen| match listen {
+        Listen::Tcp(listen) => {
+            let ip = listen.ip().to_canonical();
+            listen.port() == port && (ip == address || local || ip.is_unspecified() && is_this_machine(address))
+        }
+        Listen::Unix(_) => false,
+    });
+    let exposed = own.iter().any(|listen| !listen.is_local());
+    is_own || (exposed && local)
+}
+
+/// EC2's metadata over IPv6 (fd00:ec2::254).
+fn is_metadata(address: std::net::Ipv6Addr) -> bool {
+    address.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+}
+
+/// Metadata services that are not link-local: Alibaba's, and Azure's wire server.
+fn is_metadata_v4(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if matches!(v4.octets(), [100, 100, 100, 200] | [168, 63, 129, 16]))
+}
+
+/// Whether one of this machine's own addresses is meant: a socket can be bound to it.
+fn is_this_machine(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind((address, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Vec<Listen> {
+        vec![Listen::Tcp("127.0.0.1:8080".parse().unwrap()), Listen::Tcp("127.0.0.1:8081".parse().unwrap())]
+    }
+
+    #[test]
+    fn link_local_and_metadata_addresses_are_prohibited_in_every_spelling() {
+        for address in
+            ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"]
+        {
+            assert!(is_prohibited(address.parse().unwrap(), 80, &own()), "{address}");
+        }
+        for address in ["192.0.2.1", "2001:db8::1", "10.0.0.1"] {
+            assert!(!is_prohibited(address.parse().unwrap(), 80, &own()), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_proxys_own_listeners_are_prohibited_whatever_they_are_called() {
+        for address in ["127.0.0.1", "127.0.0.2", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1"] {
+            assert!(is_prohibited(address.parse().unwrap(), 8080, &own()), "{address}");
+            assert!(is_prohibited(address.parse().unwrap(), 8081, &own()), "{address}");
+            assert!(!is_prohibited(address.parse().unwrap(), 9000, &own()), "{address}: another service");
+        }
+        let everywhere = [Listen::Tcp("0.0.0.0:8080".parse().unwrap())];
+        assert!(is_prohibited("127.0.0.1".parse().unwrap(), 9000, &everywhere), "loopback from elsewhere");
+    }
+}

@@ -1,0 +1,78 @@
+//! TLS interception: a tunnel to a routed host ends here, with a leaf of the local CA, and the
+//! requests inside are served as that host's routes. The authority of the CONNECT decides where
+//! they go, whatever the bytes inside say.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ::http::Request;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio_rustls::TlsAcceptor;
+
+use super::{Answer, Problem, Relay, upgrade};
+use crate::ca::CaError;
+use crate::guard::Tunnel;
+use crate::http::problem::ProblemKind;
+use crate::net::{self, Call, Peer, Transport};
+use crate::telemetry::Exchange;
+
+/// Opens a tunnel to a routed host.
+///
+/// # Errors
+///
+/// Interception is off, or the CA cannot vouch for the host: 403 that says what to do.
+pub(super) fn tunnel(
+    relay: &Relay<'_>,
+    tunnel: Tunnel,
+    client: OnUpgrade,
+    exchange: &mut Option<Exchange>,
+) -> Result<Answer, Problem> {
+    let authority = tunnel.authority();
+    let Some(interception) = &relay.state.interception else {
+        return Err(Problem::new(
+            ProblemKind::InterceptionOff,
+            format!(
+                "{authority} has a route, and a token can only be added to what the proxy can read; use http:// in place of https:// (it goes out over https), or set [forward] intercept = true and run `maskinporten-proxy ca init`"
+            ),
+        ));
+    };
+    let tls = interception.leaves.config_for(authority.host()).map_err(|error| of_ca(&error, authority))?;
+    let worker = Rc::clone(relay.worker);
+    let address = relay.call.peer.address;
+    let guard = worker.drain().tunnel();
+    let exchange = exchange.take();
+    tokio::task::spawn_local(async move {
+        let mut exchange = exchange;
+        if let Some(exchange) = &mut exchange {
+            exchange.set_status(::http::StatusCode::OK);
+        }
+        drop(exchange);
+        let Ok(client) = client.await else { return };
+        let transport = Transport::Other(Box::new(TokioIo::new(client)));
+        let peer = Peer { address, ..Peer::default() };
+        let accepted = net::accept_tls(&TlsAcceptor::from(tls), transport, peer).await;
+        let (transport, peer) = match accepted {
+            Ok(parts) => parts,
+            Err(error) => {
+                return tracing::debug!(host = %tunnel.authority(), "no TLS inside a tunnel: {error}");
+            }
+        };
+        let drain = worker.drain().clone();
+        let tunnel = Arc::new(tunnel);
+        let handler = move |request: Request<Incoming>, call: Call| {
+            super::handle_inside(Rc::clone(&worker), Arc::clone(&tunnel), request, call)
+        };
+        tokio::select! {
+            () = net::serve(transport, Arc::new(peer), drain, handler) => {}
+            () = guard.cut() => {}
+        }
+    });
+    Ok(upgrade::established())
+}
+
+fn of_ca(error: &CaError, authority: &crate::authority::Authority) -> Problem {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    Problem::new(ProblemKind::NameNotInCa, format!("no certificate can be made for {authority}: {error}{hint}"))
+}
