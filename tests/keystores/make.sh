@@ -158,6 +158,12 @@ trust several.jks JKS
 import norwegian-alias.p12 "Nøkkel på Ærøy" "Nøkkel på Ærøy" JKS norwegian-alias.jks
 import expired.p12 virksomhet virksomhet JKS expired.jks
 trust certificates-only.jks JKS
+# The chain in pieces: the key with its leaf alone, the CAs as trusted certificates.
+p12 -inkey sign.key -in sign.crt -name sign -passout pass:$pass -out part-leaf.p12
+import part-leaf.p12 sign sign JKS chain-in-pieces.jks
+trust chain-in-pieces.jks JKS
+quiet keytool -importcert -noprompt -alias intermediate -file intermediate.crt -keystore chain-in-pieces.jks \
+  -storetype JKS -storepass $pass
 import aes.p12 virksomhet virksomhet JCEKS store.jceks
 cp one.jks jks-named.p12
 cp keytool.p12 pkcs12-named.jks
