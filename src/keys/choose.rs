@@ -6,6 +6,7 @@ use super::chain;
 use super::error::{EntryKind, EntrySummary, Fault};
 use super::open::open;
 use super::store::{Entry, Keystore, Material};
+use super::text::printable;
 
 /// Below this likeness a name is no typo of another.
 const LIKENESS: f64 = 0.6;
@@ -52,14 +53,14 @@ fn named<'a>(
     match (&found_keys[..], &found[..]) {
         ([key], _) => Ok(key),
         ([], []) => Err(Fault::UnknownAlias {
-            alias: alias.to_owned(),
+            alias: printable(alias),
             nearest: nearest(alias, store),
             entries: summaries(store, store.entries.iter(), passwords),
         }),
         ([], [other, ..]) => Err(Fault::NotAPrivateKey {
-            alias: alias.to_owned(),
+            alias: printable(alias),
             kind: other.kind(),
-            keys: keys.iter().filter_map(|key| key.alias.clone()).collect(),
+            keys: summaries(store, keys.iter().copied(), passwords),
         }),
         (several, _) => {
             Err(Fault::SeveralKeys { keys: summaries(store, several.iter().copied(), passwords) })
@@ -93,7 +94,7 @@ fn nearest(alias: &str, store: &Keystore) -> Option<String> {
         })
         .filter(|(likeness, _)| *likeness >= LIKENESS)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate.clone())
+        .map(|(_, candidate)| printable(candidate))
 }
 
 fn summaries<'a>(
@@ -107,7 +108,7 @@ fn summaries<'a>(
 fn summary(store: &Keystore, entry: &Entry, passwords: &Passwords) -> EntrySummary {
     let certificate = leaf(store, entry, passwords);
     EntrySummary {
-        alias: entry.alias.clone(),
+        alias: entry.alias.as_deref().map(printable),
         kind: entry.kind(),
         subject: certificate.as_ref().map(|certificate| certificate.subject.clone()),
         key_usage: certificate.as_ref().and_then(CertificateInfo::key_usage_text),

@@ -39,7 +39,7 @@ pub enum Fault {
     },
     #[error("the file is empty")]
     Empty,
-    #[error("this is {0}, not a key or a keystore")]
+    #[error("this is {0}, not a private key or a keystore")]
     NotAKeystore(Lookalike),
     #[error("this is {0}, not a certificate")]
     NotACertificate(Lookalike),
@@ -68,7 +68,7 @@ pub enum Fault {
     #[error("there is no entry with the alias \"{alias}\"; the file holds {}", list(.entries))]
     UnknownAlias { alias: String, entries: Vec<EntrySummary>, nearest: Option<String> },
     #[error("the alias \"{alias}\" names {kind}, not a private key")]
-    NotAPrivateKey { alias: String, kind: EntryKind, keys: Vec<String> },
+    NotAPrivateKey { alias: String, kind: EntryKind, keys: Vec<EntrySummary> },
     #[error("the keystore holds no private key, only {}", list(.entries))]
     NoPrivateKey { entries: Vec<EntrySummary> },
     #[error("the file holds several private keys, and which of them is meant is not said: {}", list(.keys))]

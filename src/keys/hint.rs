@@ -64,11 +64,7 @@ fn hint(fault: &Fault, location: &Location) -> Option<String> {
         Fault::UnsupportedEncryption { format, .. } => reencrypt(*format, &file),
         Fault::TooCostly(format) => reencrypt(*format, &file),
         Fault::UnknownAlias { nearest, entries, .. } => unknown_alias(nearest.as_deref(), entries),
-        Fault::NotAPrivateKey { keys, .. } if keys.is_empty() => no_private_key(),
-        Fault::NotAPrivateKey { keys, .. } => format!(
-            "the private key is under the alias {}",
-            keys.iter().map(|alias| format!("\"{alias}\"")).collect::<Vec<_>>().join(" or ")
-        ),
+        Fault::NotAPrivateKey { keys, .. } => key_under_another_alias(keys),
         Fault::NoPrivateKey { .. } => no_private_key(),
         Fault::SeveralKeys { keys } => several_keys(keys),
         Fault::UnsupportedKeyAlgorithm(_) => {
@@ -94,8 +90,8 @@ fn hint(fault: &Fault, location: &Location) -> Option<String> {
                 .to_owned()
         }
         Fault::CertificateExpired { .. } => {
-            "order a new business certificate from Buypass or Commfides, and point `file` at it; or register a key on \
-             the client and set `kid`"
+            "order a new business certificate from Buypass or Commfides, and point `file` at it; or register a key \
+             on the client and set `kid`; if the date is still to come, set this machine's clock"
                 .to_owned()
         }
         Fault::CertificateNotYetValid { .. } => {
@@ -122,10 +118,11 @@ fn lookalike_hint(lookalike: Lookalike, file: &str) -> Option<String> {
         Lookalike::PublicKey => {
             "the public key is what is registered on the client; name its private key here".to_owned()
         }
-        Lookalike::OpenSshKey => format!(
-            "SSH keys are no keys for Maskinporten; if this one is registered all the same, write a copy of it as \
-             PEM: ssh-keygen -p -m PKCS8 -f {file}"
-        ),
+        Lookalike::OpenSshKey => {
+            "SSH keys are no keys for Maskinporten; if this one is registered all the same, copy it and turn the copy \
+             into PEM: ssh-keygen -p -m PKCS8 -f COPY"
+                .to_owned()
+        }
         Lookalike::PuttyKey | Lookalike::Pgp | Lookalike::Html | Lookalike::Json | Lookalike::Unknown => {
             "a JKS, PKCS#12, PEM or JWK file is needed; `maskinporten-proxy key inspect FILE` says what a file holds"
                 .to_owned()
@@ -156,29 +153,34 @@ fn unknown_alias(nearest: Option<&str>, entries: &[EntrySummary]) -> String {
     if let Some(nearest) = nearest {
         return format!("did you mean \"{nearest}\"?");
     }
-    let signing: Vec<_> = entries
-        .iter()
-        .filter(|entry| entry.is_signing_key)
-        .filter_map(|entry| entry.alias.as_deref())
-        .collect();
-    match signing[..] {
-        [alias] => format!("the signing key is \"{alias}\": set alias = \"{alias}\", or leave it out"),
+    match aliases(entries, |entry| entry.is_signing_key).as_slice() {
+        [alias] => format!("the signing key is {alias}: set alias = {alias}, or leave it out"),
         _ => "set `alias` to one of them".to_owned(),
     }
 }
 
 fn several_keys(keys: &[EntrySummary]) -> String {
-    let aliases: Vec<_> = keys
-        .iter()
-        .filter(|key| key.is_signing_key)
-        .filter_map(|key| key.alias.as_deref())
-        .map(|alias| format!("alias = \"{alias}\""))
-        .collect();
-    match aliases.is_empty() {
-        true => "keep the signing key (digitalSignature) alone in the file, or set `alias` to one of them"
+    match aliases(keys, |key| key.is_signing_key).as_slice() {
+        [] => "keep the signing key (digitalSignature) alone in the file, or set `alias` to one of them"
             .to_owned(),
-        false => format!("set {}", aliases.join(" or ")),
+        aliases => format!("set alias = {}", aliases.join(" or alias = ")),
     }
+}
+
+fn key_under_another_alias(keys: &[EntrySummary]) -> String {
+    let mut found = aliases(keys, |key| key.is_signing_key);
+    if found.is_empty() {
+        found = aliases(keys, |_| true);
+    }
+    match found.is_empty() {
+        true => no_private_key(),
+        false => format!("the private key is under the alias {}", found.join(" or ")),
+    }
+}
+
+fn aliases(entries: &[EntrySummary], is_wanted: impl Fn(&EntrySummary) -> bool) -> Vec<String> {
+    let wanted = entries.iter().filter(|entry| is_wanted(entry));
+    wanted.filter_map(|entry| entry.alias.as_ref()).map(|alias| format!("\"{alias}\"")).collect()
 }
 
 fn no_private_key() -> String {

@@ -11,6 +11,7 @@ use super::error::{EntryKind, Fault, Format, KeyError, Location};
 use super::open::{bits, open};
 use super::read;
 use super::store::{Entry, Keystore, Material};
+use super::text::printable;
 
 /// A key file's form and entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,7 +64,7 @@ pub fn inspect(bytes: &[u8], passwords: &Passwords) -> Result<Inspection, KeyErr
 
 fn describe(store: &Keystore, entry: &Entry, passwords: &Passwords, used: &mut Vec<String>) -> EntryInfo {
     let mut info = EntryInfo {
-        alias: entry.alias.clone(),
+        alias: entry.alias.as_deref().map(printable),
         kind: entry.kind(),
         key_bits: None,
         opened: None,

@@ -12,7 +12,6 @@ use super::certificate::Certificate;
 use super::error::{Fault, Format};
 use super::pbe::utf16;
 use super::store::{Entry, Keystore, Material, ProtectedKey};
-use super::text::printable;
 
 pub(super) const MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
 pub(super) const MAGIC_JCEKS: [u8; 4] = [0xce, 0xce, 0xce, 0xce];
@@ -162,7 +161,7 @@ impl<'a> Reader<'a> {
         let length = u16::from_be_bytes(self.array()?);
         let bytes = self.take(usize::from(length))?;
         let units = modified_utf8(bytes).ok_or_else(|| corrupt("an alias in it is not text"))?;
-        Ok(printable(&String::from_utf16_lossy(&units)))
+        Ok(String::from_utf16_lossy(&units))
     }
 }
 

@@ -9,6 +9,7 @@ use super::error::{Fault, Format};
 use super::jks::{self, ProtectorError};
 use super::pbe::{self, PbeError};
 use super::store::{ProtectedKey, Unusable};
+use super::text::printable;
 
 /// What Maskinporten asks for, and aws-lc too.
 const MIN_BITS: usize = 2048;
@@ -34,7 +35,7 @@ pub(super) fn open(
 ) -> Result<OpenKey, Fault> {
     let own = passwords.key();
     let password = own.or(passwords.store());
-    let wrong = || Fault::WrongKeyPassword { alias: alias.map(str::to_owned), own: own.is_some() };
+    let wrong = || Fault::WrongKeyPassword { alias: alias.map(printable), own: own.is_some() };
     match key {
         ProtectedKey::Plain(der) => rsa(der.expose(), format),
         ProtectedKey::Jks(blob) => {

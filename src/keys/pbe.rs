@@ -215,12 +215,13 @@ pub(super) fn derive(
     length: usize,
 ) -> Zeroizing<Vec<u8>> {
     let block = hash.block_len();
-    let stretched = |bytes: &[u8]| {
-        let whole = bytes.len().div_ceil(block) * block;
-        bytes.iter().copied().cycle().take(whole).collect::<Vec<u8>>()
-    };
+    let whole_blocks = |bytes: &[u8]| bytes.len().div_ceil(block) * block;
     let diversifier = vec![purpose as u8; block];
-    let mut input = Zeroizing::new([stretched(salt), stretched(password)].concat());
+    // One allocation of the final size: growing would leave copies of the password behind.
+    let mut input = Zeroizing::new(Vec::with_capacity(whole_blocks(salt) + whole_blocks(password)));
+    for repeated in [salt, password] {
+        input.extend(repeated.iter().copied().cycle().take(whole_blocks(repeated)));
+    }
     let mut out = Zeroizing::new(Vec::with_capacity(length + hash.output_len()));
     loop {
         let mut context = digest::Context::new(hash);

@@ -7,7 +7,6 @@ use zeroize::Zeroizing;
 use super::certificate::Certificate;
 use super::error::{Fault, Format, Lookalike};
 use super::store::{Entry, Keystore, Material, ProtectedKey, Unusable};
-use super::text::printable;
 use crate::secret::Secret;
 
 const BEGIN: &str = "-----BEGIN ";
@@ -133,7 +132,7 @@ impl Block<'_> {
     /// `openssl pkcs12` prints the attributes of a bag before its block.
     fn friendly_name(&self) -> Option<String> {
         let line = self.before.lines().rev().find_map(|line| line.trim().strip_prefix("friendlyName:"))?;
-        Some(printable(line.trim()))
+        Some(line.trim().to_owned())
     }
 }
 

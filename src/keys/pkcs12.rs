@@ -12,7 +12,6 @@ use super::certificate::Certificate;
 use super::error::{Fault, Format};
 use super::pbe::{self, PbeError, Purpose};
 use super::store::{Entry, Keystore, Material, ProtectedKey};
-use super::text::printable;
 use crate::secret::Secret;
 
 const DATA: &str = "1.2.840.113549.1.7.1";
@@ -202,7 +201,7 @@ impl Bag {
                         .chunks_exact(2)
                         .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
                         .collect();
-                    self.friendly_name = Some(printable(&String::from_utf16_lossy(&units)));
+                    self.friendly_name = Some(String::from_utf16_lossy(&units));
                 }
                 (LOCAL_KEY_ID, OCTET_STRING) => self.local_key_id = Some(value.content.to_vec()),
                 (TRUSTED_KEY_USAGE, _) => self.trusted = true,
@@ -250,11 +249,6 @@ fn group(bags: Vec<Bag>) -> Keystore {
             _ => loose.push(certificate),
         }
     }
-    // Trusted certificates can be issuers in a chain, too.
-    loose.extend(entries.iter().filter_map(|(entry, _)| match &entry.material {
-        Material::Certificate(certificate) => Some(certificate.clone()),
-        _ => None,
-    }));
     Keystore { format: Format::Pkcs12, entries: entries.into_iter().map(|(entry, _)| entry).collect(), loose }
 }
 

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use super::asn1::{Asn1Error, BIT_STRING, CONTEXT_0, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE};
 use super::certificate::Certificate;
@@ -14,8 +15,19 @@ const UTF8_BOM: &[u8] = &[0xef, 0xbb, 0xbf];
 /// A BouncyCastle keystore: its version, then a salt of 20 bytes.
 const BKS: [&[u8]; 2] = [&[0, 0, 0, 1, 0, 0, 0, 20], &[0, 0, 0, 2, 0, 0, 0, 20]];
 
+/// No keystore of one organisation comes near it; it bounds the work on a hostile file.
+const MAX_ENTRIES: usize = 500;
+
 /// Reads a key file of any form. `password` is the keystore's.
 pub(super) fn keystore(bytes: &[u8], password: Option<&str>) -> Result<Keystore, Fault> {
+    let store = recognised(bytes, password)?;
+    if store.entries.len() + store.loose.len() > MAX_ENTRIES {
+        return Err(Fault::Corrupt { format: store.format, detail: "it holds more than 500 entries" });
+    }
+    Ok(store)
+}
+
+fn recognised(bytes: &[u8], password: Option<&str>) -> Result<Keystore, Fault> {
     if bytes.is_empty() {
         return Err(Fault::Empty);
     }
@@ -30,6 +42,9 @@ pub(super) fn keystore(bytes: &[u8], password: Option<&str>) -> Result<Keystore,
     }
     if let Some(text) = text(bytes) {
         return from_text(text, password);
+    }
+    if is_pem_in_another_encoding(bytes) {
+        return pem::parse(&Zeroizing::new(String::from_utf8_lossy(bytes).into_owned()));
     }
     match binary(bytes) {
         Binary::Pkcs12 => pkcs12::parse(bytes, password),
@@ -69,6 +84,11 @@ fn text(bytes: &[u8]) -> Option<&str> {
     text.chars().all(|c| !c.is_control() || c.is_ascii_whitespace()).then_some(text)
 }
 
+/// PEM with names in Latin-1 between its blocks, as older openssl prints them.
+fn is_pem_in_another_encoding(bytes: &[u8]) -> bool {
+    !bytes.contains(&0) && memchr::memmem::find(bytes, b"-----BEGIN ").is_some()
+}
+
 fn from_text(text: &str, password: Option<&str>) -> Result<Keystore, Fault> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
@@ -93,15 +113,15 @@ fn from_text(text: &str, password: Option<&str>) -> Result<Keystore, Fault> {
 }
 
 fn base64_of(text: &str, password: Option<&str>) -> Option<Lookalike> {
-    let text: String = text.split_ascii_whitespace().collect();
-    let bytes = zeroize::Zeroizing::new(STANDARD.decode(text).ok()?);
+    let text = Zeroizing::new(text.split_ascii_whitespace().collect::<String>());
+    let bytes = Zeroizing::new(STANDARD.decode(&*text).ok()?);
     // Base64 of base64 is not looked into.
     if self::text(&bytes)
         .is_some_and(|text| !text.contains("-----BEGIN ") && !text.trim_start().starts_with('{'))
     {
         return None;
     }
-    match keystore(&bytes, password) {
+    match recognised(&bytes, password) {
         Ok(store) => Some(Lookalike::Base64(store.format)),
         Err(
             Fault::WrongStorePassword(format) | Fault::PasswordMissing(format) | Fault::Truncated(format),

@@ -78,11 +78,16 @@ impl Keystore {
     }
 
     /// Every certificate that may be in the chain of `entry`'s key, those tied to it first.
+    /// Trusted certificates are among them: they complete a chain that was stored without its CA.
     pub(super) fn certificates_for(&self, entry: &Entry) -> Vec<Certificate> {
         let tied = match &entry.material {
             Material::PrivateKey { certificates, .. } => certificates.as_slice(),
             _ => &[],
         };
-        tied.iter().chain(&self.loose).cloned().collect()
+        let trusted = self.entries.iter().filter_map(|entry| match &entry.material {
+            Material::Certificate(certificate) => Some(certificate),
+            _ => None,
+        });
+        tied.iter().chain(&self.loose).chain(trusted).cloned().collect()
     }
 }

@@ -61,6 +61,7 @@ const CASES: &[Case] = &[
     case("norwegian-alias.jks", 3),
     Case { alias: Some("NØKKEL PÅ ærøy"), ..case("norwegian-alias.jks", 3) },
     case("several.jks", 3),
+    case("chain-in-pieces.jks", 3),
     Case { alias: Some("SIGN"), ..case("several.jks", 3) },
     Case { alias: Some("VIRKSOMHET"), ..case("aes.p12", 3) },
     case("pkcs8.pem", 3),

@@ -101,7 +101,7 @@ fn refusals() -> Vec<Refusal> {
             ..refusal(
                 "several.jks",
                 &["the alias \"Buypass-CA\" names a trusted certificate, not a private key"],
-                "\"sign\"",
+                "the private key is under the alias \"sign\"",
             )
         },
         Refusal {
