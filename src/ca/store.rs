@@ -4,7 +4,7 @@
 //! folder they are made in). Nothing but these three files is ever deleted.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,12 @@ use crate::secret::Secret;
 
 use super::CaError;
 use super::certificate::{Authorities, hex, random};
+
+use self::platform::{exchange, new_file, private_folder, sync_parent};
+
+pub(super) use self::platform::loose_permissions;
+
+mod platform;
 
 pub(super) const ROOT: &str = "root.pem";
 pub(super) const INTERMEDIATE: &str = "intermediate.pem";
@@ -53,30 +59,6 @@ pub(super) fn read(dir: &Path) -> Result<Stored, CaError> {
         key: Secret::new(key.secret_pkcs8_der().to_vec()),
         dir,
     })
-}
-
-/// A warning for each of the folder and the key that others may read, with the `chmod` to mend it.
-#[cfg(unix)]
-pub(super) fn loose_permissions(dir: &Path) -> Vec<String> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    [(dir.to_owned(), "700"), (dir.join(KEY), "600")]
-        .into_iter()
-        .filter_map(|(path, wanted)| {
-            let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o777;
-            (mode & 0o077 != 0).then(|| {
-                format!(
-                    "{path} is open to other users (mode {mode:03o}): chmod {wanted} {path}",
-                    path = path.display()
-                )
-            })
-        })
-        .collect()
-}
-
-#[cfg(not(unix))]
-pub(super) fn loose_permissions(_dir: &Path) -> Vec<String> {
-    Vec::new()
 }
 
 /// A folder that was found fit to take a new CA.
@@ -218,55 +200,6 @@ impl Drop for Staging {
             let _ = fs::remove_file(self.0.join(name));
         }
         let _ = fs::remove_dir(&self.0);
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "macos"))]
-fn exchange(a: &Path, b: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-
-    Ok(renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn exchange(_: &Path, _: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-#[cfg(unix)]
-fn private_folder() -> DirBuilder {
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    let mut builder = DirBuilder::new();
-    builder.mode(0o700);
-    builder
-}
-
-#[cfg(not(unix))]
-fn private_folder() -> DirBuilder {
-    DirBuilder::new()
-}
-
-#[cfg(unix)]
-fn new_file(mode: u32) -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(mode);
-    options
-}
-
-#[cfg(not(unix))]
-fn new_file(_mode: u32) -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    options
-}
-
-/// So that a rename outlives a power cut. A file system that cannot do it is no reason to fail.
-fn sync_parent(dir: &Path) {
-    if let Some(parent) = dir.parent() {
-        let _ = File::open(parent).and_then(|parent| parent.sync_all());
     }
 }
 

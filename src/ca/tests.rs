@@ -62,7 +62,9 @@ fn webpki(ca: &Ca, leaf: &CertificateDer<'_>, server: &str) -> Result<(), rustls
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
     let server = ServerName::try_from(server.to_owned()).unwrap();
-    verifier.verify_server_cert(leaf, &[ca.intermediate.clone()], &server, &[], UnixTime::now()).map(|_| ())
+    verifier
+        .verify_server_cert(leaf, std::slice::from_ref(&ca.intermediate), &server, &[], UnixTime::now())
+        .map(|_| ())
 }
 
 /// What `openssl verify` says; `Err` holds its complaint.
