@@ -1,1 +1,89 @@
-//! (in the making)
+//! The command line: a file for each command. What can be typed stands in [`args`]; a command
+//! gets it, calls the floors below, and ends in an exit code or a [`Failure`].
+
+mod args;
+mod build_info;
+mod demo;
+mod failure;
+mod healthcheck;
+mod process;
+mod sandbox;
+mod serve;
+mod setup;
+mod token;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use self::args::{Cli, Command};
+use self::failure::{Failure, Outcome};
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // clap's own exit codes are 0 for help and 2 for usage.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let Cli { global, serve: top, command } = cli;
+    match command {
+        None => serve::run(&global, &top),
+        Some(Command::Serve(args)) => serve::run(&global, &args.or(top)),
+        Some(Command::Demo(args)) => demo::run(&global, &args),
+        Some(Command::Sandbox(args)) => sandbox::run(&global, &args),
+        Some(Command::Token(args)) => token::run(&global, &args),
+        Some(Command::Healthcheck(args)) => healthcheck::run(&global, &args),
+        Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Man) => man(),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Outcome {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "maskinporten-proxy", &mut text);
+    print(&text)
+}
+
+fn man() -> Outcome {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    for sub in Cli::command().get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let name = format!("maskinporten-proxy-{}", sub.get_name());
+        clap_mangen::Man::new(sub.clone().name(name)).render(&mut page)?;
+    }
+    print(&page)
+}
+
+/// Writes to stdout. A reader that has left (`| head`) is no failure.
+fn print(bytes: &[u8]) -> Outcome {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::run_time(error).context("cannot write to stdout"))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// A line on stdout.
+fn print_line(text: impl Into<OsString>) -> Outcome {
+    let mut bytes = text.into().into_encoded_bytes();
+    bytes.push(b'\n');
+    print(&bytes)
+}
