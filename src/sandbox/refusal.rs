@@ -79,7 +79,8 @@ impl Refusal {
             "MP-100",
             "invalid_grant",
             format!(
-                "{AUTHENTICATION} Invalid JWT. The client requires pre-registered jwk and no key identifier (kid) provided."
+                "{AUTHENTICATION} Invalid JWT. The client requires pre-registered jwk and no key identifier \
+                 (kid) provided."
             ),
         )
     }

@@ -19,7 +19,8 @@ pub(super) type ReplyBody = UnsyncBoxBody<Bytes, io::Error>;
 /// A response whose body is still whole where it is small, so that a fault can change it.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    /// Boxed, since replies travel as the error of a `Result`.
+    pub(super) headers: Box<HeaderMap>,
     pub(super) content: Content,
 }
 
@@ -30,7 +31,7 @@ pub(super) enum Content {
 
 impl Reply {
     pub(super) fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), content: Content::Whole(Bytes::new()) }
+        Self { status, headers: Box::default(), content: Content::Whole(Bytes::new()) }
     }
 
     /// JSON that is not to be cached (RFC 6749 §5.1).
@@ -44,7 +45,7 @@ impl Reply {
     }
 
     pub(super) fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { status, headers: HeaderMap::new(), content: Content::Whole(body.into()) }
+        Self { status, headers: Box::default(), content: Content::Whole(body.into()) }
             .with(CONTENT_TYPE, HeaderValue::from_static(content_type))
     }
 
@@ -117,7 +118,7 @@ impl Reply {
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.headers_mut() = *self.headers;
         response
     }
 }
@@ -222,6 +223,6 @@ impl Body for Broken {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length.clone()
+        self.length
     }
 }

@@ -211,7 +211,7 @@ async fn faulty(
                     Reply::streamed("application/json", Pattern::endless()).with_status(status)
                 }
             };
-            reply.headers = headers;
+            *reply.headers = headers;
         }
     }
     reply
@@ -229,12 +229,13 @@ fn edited(json: &[u8], member: &str, raw: Option<&str>) -> Option<Bytes> {
 
 fn index(issuer: &str) -> Value {
     let base = issuer.trim_end_matches('/');
+    let self_service = ["clients", "scopes", "delegationsources"].map(|name| format!("{base}/{name}"));
     json!({
         "what": "the sandbox of maskinporten-proxy: a Maskinporten for tests",
         "issuer": issuer,
         "metadata": format!("{base}{METADATA}"),
         "token_endpoint": format!("{base}/token"),
-        "self_service": [format!("{base}/clients"), format!("{base}/scopes"), format!("{base}/delegationsources")],
+        "self_service": self_service,
         "altinn_exchange": format!("{base}{}", altinn::PATH),
         "echo": format!("{base}/echo"),
     })
