@@ -83,7 +83,8 @@ impl Control {
         self.0.registry(|registry| registry.put_consent(consent));
     }
 
-    /// Trusts one more issuer of business certificates (DER).
+    /// Trusts one more issuer of business certificates (DER), or a self-signed certificate such as
+    /// `keytool -genkeypair` makes.
     pub fn trust_ca(&self, certificate: impl Into<Vec<u8>>) {
         self.0.registry(|registry| registry.trust(certificate.into()));
     }

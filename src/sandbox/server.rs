@@ -198,10 +198,10 @@ async fn faulty(
             reply.content = Content::Streamed(Broken::after(after, inner).boxed_unsync());
         }
         Effect::Edit { member, raw } => {
-            if let Content::Whole(bytes) = &reply.content {
-                if let Some(edited) = edited(bytes, member, raw.as_deref()) {
-                    reply.content = Content::Whole(edited);
-                }
+            if let Content::Whole(bytes) = &reply.content
+                && let Some(edited) = edited(bytes, member, raw.as_deref())
+            {
+                reply.content = Content::Whole(edited);
             }
         }
         Effect::Answer { status, headers, body } => {

@@ -172,10 +172,9 @@ fn checked(
             return bad("a Maskinporten client has no redirect_uris");
         }
     }
-    if let Some(lifetime) = attributes.get("access_token_lifetime") {
-        if !lifetime.as_u64().is_some_and(|seconds| (1..=7200).contains(&seconds)) {
-            return bad("access_token_lifetime must be from 1 to 7200 seconds");
-        }
+    let is_lifetime = |value: &Value| value.as_u64().is_some_and(|seconds| (1..=7200).contains(&seconds));
+    if attributes.get("access_token_lifetime").is_some_and(|value| !is_lifetime(value)) {
+        return bad("access_token_lifetime must be from 1 to 7200 seconds");
     }
     for name in &scopes {
         // Access is judged when a token is asked for: it may be delegated, or granted later.

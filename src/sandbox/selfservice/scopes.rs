@@ -147,10 +147,9 @@ fn checked(mut attributes: Map<String, Value>) -> Result<Map<String, Value>, Rep
     if attributes.get("description").and_then(Value::as_str).is_none_or(str::is_empty) {
         return bad("description is required");
     }
-    if let Some(visibility) = attributes.get("visibility") {
-        if !matches!(visibility.as_str(), Some("PUBLIC" | "PRIVATE")) {
-            return bad("visibility must be PUBLIC or PRIVATE");
-        }
+    let is_visibility = |value: &Value| matches!(value.as_str(), Some("PUBLIC" | "PRIVATE"));
+    if attributes.get("visibility").is_some_and(|value| !is_visibility(value)) {
+        return bad("visibility must be PUBLIC or PRIVATE");
     }
     if attributes.get("allowed_integration_types").is_some_and(|types| strings(types).is_none()) {
         return bad("allowed_integration_types must be an array of texts");

@@ -71,6 +71,32 @@ async fn a_chain_that_is_not_one_is_refused() {
 }
 
 #[tokio::test]
+async fn an_authority_does_not_sign_in_whatever_its_key_is_for() {
+    let sandbox = start().await;
+    let key = rcgen::KeyPair::from_pem(key().expose()).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign];
+    let authority = params.self_signed(&key).unwrap().der().to_vec();
+    sandbox.control().trust_ca(authority.clone());
+    let answer = Maker::with_certificate(&sandbox, "demo:api").header("x5c", x5c(&[authority]));
+    let description = answer.post(&sandbox).await.json()["error_description"].to_string();
+    assert!(description.contains("certificate authority's"), "{description}");
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_good_where_it_is_trusted_itself() {
+    let sandbox = start().await;
+    let key = rcgen::KeyPair::from_pem(key().expose()).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CustomDnType(vec![2, 5, 4, 5]), ORGANISATION);
+    let certificate = params.self_signed(&key).unwrap().der().to_vec();
+    assert_eq!(code(&sandbox, x5c(std::slice::from_ref(&certificate))).await, "MP-120");
+    sandbox.control().trust_ca(certificate.clone());
+    assert_eq!(code(&sandbox, x5c(&[certificate])).await, "accepted");
+}
+
+#[tokio::test]
 async fn a_certificate_beyond_its_dates_is_refused() {
     let clock = Clock::manual(SystemTime::now());
     let sandbox = start_with(SandboxOptions { clock: clock.clone(), ..Default::default() }).await;
