@@ -61,6 +61,7 @@ pub use tokens::Kind;
 pub struct SandboxOptions {
     /// Port 0 picks a free one.
     pub listen: SocketAddr,
+    /// Judges lives and stamps; a manual one makes time a test's own.
     pub clock: Clock,
     /// The test client's RSA key (PKCS#8 or PKCS#1, PEM); `None` makes one, which takes some
     /// tens of milliseconds.
@@ -147,6 +148,7 @@ impl Sandbox {
         self.control.0.issuer.clone()
     }
 
+    /// `http://127.0.0.1:PORT/token`.
     pub fn token_endpoint(&self) -> String {
         format!("{}token", self.control.0.issuer)
     }
@@ -167,6 +169,7 @@ impl Sandbox {
         format!("{}echo", self.control.0.issuer)
     }
 
+    /// The handle for tests: set up, make fail, look at.
     pub fn control(&self) -> Control {
         self.control.clone()
     }

@@ -75,10 +75,12 @@ impl Control {
         self.0.registry(|registry| registry.undelegate(consumer, supplier, scope));
     }
 
+    /// A customer has made a system user for a client.
     pub fn register_system_user(&self, user: SystemUser) {
         self.0.registry(|registry| registry.put_system_user(user));
     }
 
+    /// Somebody has given a consent.
     pub fn register_consent(&self, consent: Consent) {
         self.0.registry(|registry| registry.put_consent(consent));
     }
@@ -108,6 +110,7 @@ impl Control {
 
 /// Faults.
 impl Control {
+    /// The fault switches.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
     }
@@ -146,6 +149,7 @@ impl Control {
         self.0.now()
     }
 
+    /// What was seen so far, in numbers.
     pub fn counts(&self) -> Counts {
         self.0.records.counts()
     }
@@ -159,6 +163,7 @@ impl Control {
         seen.unwrap_or_else(|_| self.counts())
     }
 
+    /// Tells when the counts move.
     pub fn watch(&self) -> watch::Receiver<Counts> {
         self.0.records.watch()
     }

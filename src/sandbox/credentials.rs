@@ -25,6 +25,7 @@ pub struct Credentials {
     pub organisation: String,
     /// The client that `kid` is registered on.
     pub client_id: String,
+    /// The `kid` that the key is registered under.
     pub kid: String,
     /// The client that uses the business certificate (`x5c`); same key.
     pub certificate_client_id: String,

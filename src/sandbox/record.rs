@@ -24,6 +24,7 @@ pub struct TokenRequest {
     pub header: Claims,
     /// The claims of the grant; empty where there was no JWT.
     pub claims: Claims,
+    /// How it ended.
     pub outcome: Outcome,
 }
 
@@ -43,6 +44,7 @@ pub enum Outcome {
 pub struct ApiRequest {
     /// The sandbox's time when the head had come in.
     pub at: SystemTime,
+    /// As it came, extension methods too.
     pub method: Method,
     /// Path and query, byte for byte.
     pub target: String,
@@ -67,9 +69,11 @@ pub struct DeadToken {
     pub at: SystemTime,
     /// `None` where the token was forgotten long ago.
     pub jti: Option<String>,
+    /// How it had ended.
     pub death: Death,
 }
 
+/// How a token ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
     /// So long before it was used.
@@ -81,9 +85,13 @@ pub enum Death {
 /// How many of each were seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// To `/.well-known/oauth-authorization-server`.
     pub metadata_requests: u64,
+    /// `POST`s to `/token` whose body came in whole.
     pub token_requests: u64,
+    /// Of these, answered with a token.
     pub tokens_issued: u64,
+    /// To Altinn's exchange.
     pub altinn_requests: u64,
     /// To the self-service API and the echo API.
     pub api_requests: u64,

@@ -26,8 +26,11 @@ pub struct TestCa {
 pub struct CertificateSpec {
     /// The organisation number, nine digits.
     pub organisation: String,
+    /// The subject's common name.
     pub name: String,
+    /// Good from this time on.
     pub not_before: SystemTime,
+    /// Good until this time.
     pub not_after: SystemTime,
     /// Where the number stands: `organizationIdentifier` (SEID 2.0), or `serialNumber` (older).
     pub seid2: bool,

@@ -21,7 +21,9 @@ use super::claims::Claims;
 /// Who issued a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// The token endpoint.
     Maskinporten,
+    /// Altinn's exchange.
     Altinn,
 }
 

@@ -9,13 +9,17 @@ use super::{MASKINPORTEN, RegisteredKey, merged, strings, timestamp};
 /// A client to register by way of [`crate::sandbox::Control`].
 #[derive(Clone, Debug)]
 pub struct ClientSpec {
+    /// The `iss` of its grants.
     pub client_id: String,
     /// The organisation number of the owner; a business certificate's must equal it.
     pub organisation: String,
+    /// `client_name`.
     pub name: String,
+    /// `description`.
     pub description: String,
     /// `maskinporten`, unless a test wants a client of another kind.
     pub integration_type: String,
+    /// The scopes that it may ask for.
     pub scopes: Vec<String>,
     /// With at least one, the client must use `kid`; without, `x5c`.
     pub keys: Vec<RegisteredKey>,
@@ -24,6 +28,7 @@ pub struct ClientSpec {
 }
 
 impl ClientSpec {
+    /// A Maskinporten client without scopes or keys.
     pub fn new(client_id: impl Into<String>, organisation: impl Into<String>) -> Self {
         Self {
             client_id: client_id.into(),
@@ -37,17 +42,20 @@ impl ClientSpec {
         }
     }
 
+    /// Gives it a name and a description.
     pub fn described(mut self, name: &str, description: &str) -> Self {
         self.name = name.to_owned();
         self.description = description.to_owned();
         self
     }
 
+    /// Adds a scope.
     pub fn scope(mut self, scope: &str) -> Self {
         self.scopes.push(scope.to_owned());
         self
     }
 
+    /// Adds a registered key.
     pub fn key(mut self, key: RegisteredKey) -> Self {
         self.keys.push(key);
         self

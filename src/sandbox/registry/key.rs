@@ -113,6 +113,7 @@ impl RegisteredKey {
         self
     }
 
+    /// The key's identifier, unique among all clients.
     pub fn kid(&self) -> &str {
         &self.kid
     }

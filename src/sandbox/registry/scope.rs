@@ -14,6 +14,7 @@ pub struct ScopeSpec {
     pub name: String,
     /// The organisation number of the API's owner.
     pub owner: String,
+    /// `description`.
     pub description: String,
     /// Empty: every type.
     pub allowed_integration_types: Vec<String>,
@@ -39,26 +40,31 @@ impl ScopeSpec {
         }
     }
 
+    /// Gives it a description.
     pub fn described(mut self, description: &str) -> Self {
         self.description = description.to_owned();
         self
     }
 
+    /// Gives every organisation access.
     pub fn for_all(mut self) -> Self {
         self.accessible_for_all = true;
         self
     }
 
+    /// Keeps it off `/scopes/all`.
     pub fn private(mut self) -> Self {
         self.public = false;
         self
     }
 
+    /// Grants an organisation access.
     pub fn granted_to(mut self, organisation: &str) -> Self {
         self.granted.push(organisation.to_owned());
         self
     }
 
+    /// Sets the integration types that may have it.
     pub fn allowed_types(mut self, types: &[&str]) -> Self {
         self.allowed_integration_types = types.iter().map(|&name| name.to_owned()).collect();
         self
