@@ -5,7 +5,7 @@
 //! to make a proxy send a credential to the wrong place).
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// A host: a DNS name in lower case, or an IP address.
@@ -63,6 +63,11 @@ impl Authority {
         self.port.unwrap_or(default)
     }
 
+    /// Whether both name the same place, where a port that is left out is `default`.
+    pub fn agrees_with(&self, other: &Self, default: u16) -> bool {
+        self.host == other.host && self.port_or(default) == other.port_or(default)
+    }
+
     /// The same authority with the port left out where it is the scheme's own.
     pub fn without_port(&self, default: u16) -> Self {
         Self { host: self.host.clone(), port: self.port.filter(|port| *port != default) }
@@ -86,6 +91,21 @@ impl Host {
             Self::V6(address) => address.to_string(),
             _ => self.to_string(),
         }
+    }
+}
+
+impl From<IpAddr> for Host {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => Self::V6(address),
+        }
+    }
+}
+
+impl From<SocketAddr> for Authority {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.ip().into(), port: Some(address.port()) }
     }
 }
 
@@ -166,3 +186,6 @@ impl fmt::Display for Authority {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
