@@ -290,3 +290,6 @@ fn endpoint_of(client: &config::Client) -> Option<HttpUrl> {
 fn interrupted() -> FetchError {
     FetchError { error: Arc::new(TokenError::Interrupted), not_before: None }
 }
+
+#[cfg(test)]
+mod tests;
