@@ -28,6 +28,8 @@ pub mod transport;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use assertion::{Assertion, KeyIdentity, SignError, Signer};
 pub use client::{GrantClient, Observer, Outcome};

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::HttpUrl;
@@ -81,15 +80,4 @@ impl Fetch for IdentityFetch {
 
 fn is_refusal(error: &FetchError) -> bool {
     matches!(*error.error, TokenError::ExchangeRefused { .. })
-}
-
-/// When a token of this life is refreshed, and until when it is used, counted from its beginning.
-///
-/// Both are shares of the life, since lives differ (119 s to two hours): used to within a tenth of
-/// its end, ten seconds at most; refreshed after about two thirds, which leaves time for several
-/// attempts. `jitter` (0 to 1) spreads the refreshes of identities that began together.
-pub(in crate::oauth) fn shares(life: Duration, jitter: f64) -> (Duration, Duration) {
-    let margin = (life / 10).min(Duration::from_secs(10));
-    let usable = life - margin;
-    (life.mul_f64(0.6 + jitter * 0.08), usable)
 }

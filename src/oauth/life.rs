@@ -49,8 +49,7 @@ impl Life {
         self.wall + self.length
     }
 
-    /// Whether less than `limit` of the life has passed. A wall clock that stands before the
-    /// beginning has been set back and can vouch for nothing: `false`.
+    /// Whether less than `limit` of the life has passed, as far as the clocks can tell.
     pub fn is_within(&self, limit: Duration, clock: &Clock) -> bool {
         self.age(clock).is_some_and(|age| age < limit)
     }
@@ -60,7 +59,9 @@ impl Life {
         self.age(clock).map_or(Duration::ZERO, |age| limit.saturating_sub(age))
     }
 
-    fn age(&self, clock: &Clock) -> Option<Duration> {
+    /// How old it is, by the clock that says more; `None` where the wall clock stands before the
+    /// beginning, since it has been set back and can vouch for nothing.
+    pub fn age(&self, clock: &Clock) -> Option<Duration> {
         let by_monotonic = clock.monotonic().saturating_duration_since(self.monotonic);
         let by_wall = match clock.wall().duration_since(self.wall) {
             Ok(age) => age,

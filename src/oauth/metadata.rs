@@ -31,7 +31,7 @@ pub async fn token_endpoint(http: &TokenHttp, issuer: &str) -> Result<HttpUrl, T
     let base = parse_url(issuer).ok_or(TokenError::IssuerUrl)?;
 
     let mut answer = http.get(service, &inserted(&base), None).await.result?;
-    if answer.status == ::http::StatusCode::NOT_FOUND && base.path.trim_end_matches('/') != "" {
+    if answer.status == ::http::StatusCode::NOT_FOUND && !base.path.trim_end_matches('/').is_empty() {
         // Issuers with a path that follow OpenID Connect Discovery §4 append instead.
         answer = http.get(service, &appended(&base), None).await.result?;
     }

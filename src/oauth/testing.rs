@@ -167,7 +167,7 @@ async fn see(request: Request<hyper::body::Incoming>) -> Seen {
     Seen { method, path, authorization, content_type, body: String::from_utf8_lossy(&body).into_owned() }
 }
 
-/// An answer with this status and body, without a `Date` (hyper adds the real one otherwise).
+/// An answer with this status and body; hyper adds the real `Date` unless there is one.
 pub(super) fn answer(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     Response::builder().status(status).body(Full::new(body.into())).expect("the parts are valid")
 }

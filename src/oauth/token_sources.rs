@@ -182,6 +182,10 @@ impl TokenSources {
 }
 
 /// Makes room for one: the least recently used goes, of those that nobody keeps fresh.
+#[expect(
+    clippy::mutable_key_type,
+    reason = "what changes in a client is no part of an identity's comparison"
+)]
 fn evict(map: &mut HashMap<Identity, Arc<TokenSource>>, capacity: usize) {
     while map.values().filter(|source| !source.is_kept()).count() >= capacity {
         let oldest =

@@ -17,7 +17,12 @@ const PID: &str = "17018900123";
 /// One grant to an endpoint that gives this answer.
 async fn ask(script: impl Fn(&str) -> Response<Full<Bytes>> + Send + Sync + 'static) -> TokenAnswer {
     let bench = Bench::new();
-    let endpoint = Endpoint::start(move |_, seen| script(&seen.body)).await;
+    let endpoint = Endpoint::start(move |_, seen| {
+        assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", "/token"));
+        assert_eq!(seen.content_type.as_deref(), Some("application/x-www-form-urlencoded"));
+        script(&seen.body)
+    })
+    .await;
     let client = bench.sources.client(&config(None), Arc::new(TestSigner::with_kid()));
     let profile = Profile::new(client, vec!["a:b".into()], Vec::new(), None);
     let identity = Identity::new(profile).with_pid(Secret::from(PID));

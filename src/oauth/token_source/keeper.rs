@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Boarding, TokenSource, landing_of};
+use super::TokenSource;
+use super::flight::{Boarding, landing_of};
 
 /// The longest sleep before the clocks are looked at again. Timers go by the monotonic clock,
 /// which stands still while a laptop sleeps: after waking, a token that died meanwhile is replaced
@@ -35,7 +36,7 @@ impl TokenSource {
         let paused = self.pause_left(&self.lock(), self.clock.monotonic());
         let refresh = self.live.load().as_ref().map_or(Duration::ZERO, |live| {
             // A token that the clocks no longer vouch for is replaced at once.
-            if live.life.is_within(live.usable_for, &self.clock) {
+            if live.is_usable(&self.clock) {
                 live.life.until(live.refresh_after, &self.clock)
             } else {
                 Duration::ZERO

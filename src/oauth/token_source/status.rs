@@ -76,14 +76,14 @@ impl TokenState {
 impl TokenSource {
     /// Whether a token is held that lives. Unlike [`TokenSource::current`] it counts as no use.
     pub fn is_ready(&self) -> bool {
-        self.live.load().as_ref().is_some_and(|live| live.life.is_within(live.usable_for, &self.clock))
+        self.live.load().as_ref().is_some_and(|live| live.is_usable(&self.clock))
     }
 
     /// The state of the token; for pages and readiness, not for each request.
     pub fn status(&self) -> TokenStatus {
         let cold = self.lock();
         let held = self.live.load_full();
-        let live = held.as_ref().filter(|live| live.life.is_within(live.usable_for, &self.clock));
+        let live = held.as_ref().filter(|live| live.is_usable(&self.clock));
         let error = cold.last_failure.as_ref().map(|(error, _)| Arc::clone(error));
         let state = match (live, &error) {
             (Some(_), None) => TokenState::Live,

@@ -3,11 +3,14 @@ use std::sync::atomic::AtomicUsize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use super::flight::SHORTEST_PAUSE;
 use super::*;
 use crate::oauth::error::{MaskinportenError, Service};
 use crate::oauth::fetch::Fetching;
+use crate::oauth::gate::FetchError;
 use crate::oauth::mp;
 use crate::oauth::testing::{Bench, idle_identity};
+use crate::oauth::token_endpoint::AccessToken;
 
 /// What a scripted fetch does.
 #[derive(Clone, Debug)]
@@ -339,12 +342,12 @@ async fn a_token_is_not_thrown_away_while_no_other_can_be_had() {
     world.act(Act::Fail(down()));
     world.pass(secs(85)).await;
     assert_eq!(world.source.status().state, TokenState::RefreshFailing);
-    let held = world.source.current().expect("it lives");
-    // Right after a failed attempt; between pauses it may be tried.
-    if world.source.status().retry_in.is_some() {
-        assert!(!world.source.rejected(held.serial));
-        assert!(world.held().is_some());
+    while world.source.status().retry_in.is_none() {
+        world.pass(Duration::from_millis(100)).await;
     }
+    let held = world.source.current().expect("it lives");
+    assert!(!world.source.rejected(held.serial));
+    assert!(world.held().is_some());
 }
 
 #[tokio::test(start_paused = true)]
