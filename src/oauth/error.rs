@@ -1,7 +1,7 @@
 //! What can go wrong between a grant and a token, as values.
 //!
 //! The texts hold addresses, status codes and what the other side said, never a grant, a token
-//! or a `pid`: what comes from outside passes through [`scrub`] first.
+//! or a `pid`: what comes from outside is scrubbed first.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub enum TokenError {
     #[error("Altinn refused to exchange the Maskinporten token ({status}){}", said(.detail))]
     ExchangeRefused { status: u16, detail: String },
 
-    /// 429 or 5xx.
+    /// 408, 429 or 5xx.
     #[error("{service} answered {status}")]
     Unavailable { service: Service, status: u16, retry_after: Option<Duration> },
 
@@ -189,9 +189,14 @@ impl MaskinportenError {
         self.entry.and_then(|entry| entry.code).or_else(|| description.and_then(mp::code_in))
     }
 
-    /// By the table; what it does not know is taken for a refusal that a person must look at.
+    /// By the table; what it does not know is taken for a refusal that a person must look at,
+    /// unless the error itself says that it will pass.
     pub fn class(&self) -> Class {
-        self.entry.map_or(Class::Permanent, |entry| entry.class)
+        match self.entry {
+            Some(entry) => entry.class,
+            None if matches!(&*self.error, "temporarily_unavailable" | "server_error") => Class::Transient,
+            None => Class::Permanent,
+        }
     }
 
     /// The `maskinporten` member of a problem document: `error`, `error_description`,

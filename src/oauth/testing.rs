@@ -102,6 +102,8 @@ impl Seen {
 pub(super) struct Endpoint {
     pub(super) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    /// Requests being answered now, and the most there ever were.
+    load: Arc<(AtomicUsize, AtomicUsize)>,
 }
 
 impl Endpoint {
@@ -121,13 +123,16 @@ impl Endpoint {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (script, log) = (Arc::new(script), Arc::clone(&seen));
+        let load = Arc::<(AtomicUsize, AtomicUsize)>::default();
+        let (script, log, meter) = (Arc::new(script), Arc::clone(&seen), Arc::clone(&load));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+                let (script, log, meter) = (Arc::clone(&script), Arc::clone(&log), Arc::clone(&meter));
                 let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-                    let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+                    let (script, log, meter) = (Arc::clone(&script), Arc::clone(&log), Arc::clone(&meter));
                     async move {
+                        let now = meter.0.fetch_add(1, Ordering::Relaxed) + 1;
+                        meter.1.fetch_max(now, Ordering::Relaxed);
                         let seen = see(request).await;
                         let number = {
                             let mut log = log.lock().expect("no test panics with the lock held");
@@ -137,6 +142,7 @@ impl Endpoint {
                         if !delay.is_zero() {
                             tokio::time::sleep(delay).await;
                         }
+                        meter.0.fetch_sub(1, Ordering::Relaxed);
                         Ok::<_, Infallible>(script(number, &seen))
                     }
                 });
@@ -146,11 +152,16 @@ impl Endpoint {
                 );
             }
         });
-        Self { address, seen }
+        Self { address, seen, load }
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("no test panics with the lock held").clone()
+    }
+
+    /// The most requests that were being answered at once.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.load.1.load(Ordering::Relaxed)
     }
 
     pub(super) fn url(&self, path: &str) -> HttpUrl {

@@ -44,7 +44,7 @@ pub struct TokenHttp {
 #[error("the HTTP client for token requests could not be made")]
 pub struct TransportError(#[source] reqwest::Error);
 
-/// A whole answer with a status that is neither 3xx, 429 nor 5xx.
+/// A whole answer with a status that is neither 3xx nor one that passes (408, 429, 5xx).
 pub(in crate::oauth) struct Answer {
     pub(in crate::oauth) status: StatusCode,
     pub(in crate::oauth) date: Option<SystemTime>,
@@ -151,7 +151,7 @@ impl TokenHttp {
         let body = read(service, response).await;
         let result = if status.is_redirection() {
             Err(TokenError::Redirected { service, status: status.as_u16() })
-        } else if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        } else if is_passing(status) {
             Err(TokenError::Unavailable { service, status: status.as_u16(), retry_after })
         } else {
             body.map(|body| Answer { status, date, body })
@@ -195,6 +195,11 @@ fn unreachable(service: Service, error: &reqwest::Error) -> TokenError {
     }
     let broke = !error.is_connect() && (error.is_request() || error.is_body() || error.is_decode());
     TokenError::Unreachable { service, reason: cause.to_string(), broke }
+}
+
+/// Whether the status says that the same request may fare better later.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) || status.is_server_error()
 }
 
 fn date(headers: &HeaderMap) -> Option<SystemTime> {

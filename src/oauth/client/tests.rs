@@ -192,3 +192,41 @@ async fn the_environments_endpoints_need_no_metadata() {
         assert_eq!(client.endpoint().await.expect("it is known").to_string(), known.token_endpoint());
     }
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_the_client_is_asked_once_for_all_its_identities() {
+    let bench = Bench::new();
+    let endpoint = Endpoint::start(|number, _| match number {
+        0 => refusal_answer("no such client (MP-100)"),
+        _ => token_answer("abc", 119),
+    })
+    .await;
+    let identity = bench.identity(&endpoint);
+    let client = identity.profile().client();
+    client.token(&identity).await.expect_err("refused");
+    let other = identity.clone().with_consumer_org("889640782");
+    let told = client.token(&other).await.expect_err("it would be refused too").error;
+    assert_eq!(told.code(), Some("MP-100"));
+    bench.clock.advance(Duration::from_secs(59));
+    client.token(&other).await.expect_err("a minute is not over");
+    assert_eq!(endpoint.seen().len(), 1);
+    client.retry_now();
+    client.token(&other).await.expect("the client was registered meanwhile");
+}
+
+#[tokio::test]
+async fn many_cold_identities_open_a_bounded_number_of_connections() {
+    let bench = Bench::new();
+    let endpoint = Endpoint::start_delayed(Duration::from_millis(50), |_, _| token_answer("abc", 119)).await;
+    let identity = bench.identity(&endpoint);
+    let fetches = (0..200).map(|number| {
+        let identity = identity.clone().with_consumer_org(number.to_string());
+        tokio::spawn(async move { identity.profile().client().token(&identity).await.map(|_| ()) })
+    });
+    for fetch in fetches.collect::<Vec<_>>() {
+        fetch.await.expect("no panic").expect("a token");
+    }
+    assert_eq!(endpoint.seen().len(), 200);
+    let most = endpoint.most_at_once();
+    assert!(most <= AT_ONCE && most > 1, "{most}");
+}

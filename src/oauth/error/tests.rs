@@ -43,4 +43,6 @@ fn a_refusal_becomes_the_member_of_a_problem_document() {
         json!({"error": "invalid_client", "error_description": "new (MP-999)", "code": "MP-999"})
     );
     assert_eq!(unknown.class(), Class::Permanent, "what nobody knows is not hammered");
+    let busy = MaskinportenError { error: "temporarily_unavailable".into(), ..unknown };
+    assert_eq!(busy.class(), Class::Transient);
 }

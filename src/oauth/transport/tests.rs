@@ -60,14 +60,14 @@ async fn an_answer_is_read_to_its_limit_and_no_further() {
 #[tokio::test]
 async fn busy_and_broken_servers_are_told_apart_from_answers() {
     let endpoint = Endpoint::start(|number, _| {
-        let mut response = answer([429, 500, 503][number], "<html>");
-        if number != 1 {
+        let mut response = answer([429, 500, 503, 408][number], "<html>");
+        if number != 1 && number != 3 {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("9"));
         }
         response
     })
     .await;
-    for (status, retry_after) in [(429, Some(9)), (500, None), (503, Some(9))] {
+    for (status, retry_after) in [(429, Some(9)), (500, None), (503, Some(9)), (408, None)] {
         let result = http().get(Service::Metadata, &endpoint.url("/"), None).await.result;
         let retry_after = retry_after.map(Duration::from_secs);
         assert_eq!(
