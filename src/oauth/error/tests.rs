@@ -1,0 +1,48 @@
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn whatever_looks_like_a_token_is_left_out() {
+    let grant = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl";
+    let text = format!("Invalid assertion: {grant} for 17018900123,\r\nsee eyJ and \"{grant}\"");
+    let shown = scrub(&text, &["17018900123", ""]);
+    assert_eq!(shown, "Invalid assertion: *** for ***,  see eyJ and \"***\"");
+    assert_eq!(scrub("token=opaque-grant!", &["opaque-grant"]), "token=***!");
+}
+
+#[test]
+fn long_texts_are_cut_between_characters() {
+    let shown = scrub(&"ø".repeat(2000), &[]);
+    assert_eq!(shown.chars().count(), 501);
+    assert!(shown.ends_with('…'));
+}
+
+#[test]
+fn a_refusal_becomes_the_member_of_a_problem_document() {
+    let description = "no such client (MP-100)";
+    let refusal = MaskinportenError {
+        status: 400,
+        error: "invalid_client".into(),
+        error_description: Some(description.into()),
+        error_uri: None,
+        entry: mp::lookup(description),
+    };
+    let problem = refusal.to_problem(Language::English);
+    assert_eq!(problem["error"], "invalid_client");
+    assert_eq!(problem["error_description"], description);
+    assert_eq!(problem["code"], "MP-100");
+    assert!(problem["fix"].as_str().is_some_and(|fix| fix.contains("client_id")));
+    assert!(!problem.contains_key("error_uri"));
+
+    let unknown =
+        MaskinportenError { error_description: Some("new (MP-999)".into()), entry: None, ..refusal };
+    let problem = serde_json::Value::Object(unknown.to_problem(Language::Norwegian));
+    assert_eq!(
+        problem,
+        json!({"error": "invalid_client", "error_description": "new (MP-999)", "code": "MP-999"})
+    );
+    assert_eq!(unknown.class(), Class::Permanent, "what nobody knows is not hammered");
+    let busy = MaskinportenError { error: "temporarily_unavailable".into(), ..unknown };
+    assert_eq!(busy.class(), Class::Transient);
+}
