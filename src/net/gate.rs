@@ -96,7 +96,10 @@ pub(crate) struct Gate {
 enum State {
     /// Between two messages, or inside a head.
     Head,
-    Body { left: Body, upgrade: bool },
+    Body {
+        left: Body,
+        upgrade: bool,
+    },
     /// The request with this index asked for another protocol and has not been answered.
     Upgrade(u32),
     /// What passes is not HTTP/1.
@@ -405,11 +408,7 @@ impl Gate {
 }
 
 impl AsyncRead for Gate {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
         loop {
             if gate.taken < gate.released {

@@ -23,10 +23,8 @@ use tokio_rustls::TlsAcceptor;
 
 use self::service::Adapter;
 use super::drain::{ConnectionGuard, DrainWatch, Phase, Turn};
-use super::gate::{Gate, Opening, Shared, interim_head};
+use super::gate::{Gate, Opening, Refusal, Shared, interim_head};
 use super::transport::Transport;
-
-pub use super::gate::Refusal;
 
 /// From the connection's start to the end of its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -18,30 +18,22 @@ use crate::config::InboundTls;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("cannot read {}", path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     #[error("{} holds no certificate in PEM form", path.display())]
     NoCertificate { path: PathBuf },
     #[error("{} holds a certificate that cannot be read", path.display())]
-    BadCertificate {
-        path: PathBuf,
-        source: rustls::Error,
-    },
+    BadCertificate { path: PathBuf, source: rustls::Error },
     #[error("{} is not well-formed PEM: {reason}", path.display())]
     Pem { path: PathBuf, reason: String },
     #[error("{} holds no private key in PEM form (PKCS#8, PKCS#1 or SEC1, not encrypted)", path.display())]
     NoKey { path: PathBuf },
     #[error("the key in {} does not go with the certificate in {}", key.display(), cert.display())]
-    Mismatch {
-        cert: PathBuf,
-        key: PathBuf,
-        source: rustls::Error,
-    },
+    Mismatch { cert: PathBuf, key: PathBuf, source: rustls::Error },
     #[error("no certificate of {} can vouch for clients", path.display())]
     ClientCa { path: PathBuf, reason: String },
-    #[error("the platform trusts no certificate authority ({reasons}); install ca-certificates, or set `[upstream] ca_file`")]
+    #[error(
+        "the platform trusts no certificate authority ({reasons}); install ca-certificates, or set `[upstream] ca_file`"
+    )]
     NoRoots { reasons: String },
     #[error("the TLS library refuses its own settings")]
     Library(#[source] rustls::Error),
@@ -111,9 +103,10 @@ pub fn server_tls(settings: &InboundTls) -> Result<Arc<ServerConfig>, TlsError> 
                     .add(certificate)
                     .map_err(|source| TlsError::BadCertificate { path: path.clone(), source })?;
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-                .build()
-                .map_err(|error| TlsError::ClientCa { path: path.clone(), reason: error.to_string() })?;
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+                    .build()
+                    .map_err(|error| TlsError::ClientCa { path: path.clone(), reason: error.to_string() })?;
             builder.with_client_cert_verifier(verifier)
         }
     };

@@ -131,8 +131,8 @@ impl Shared {
 
 /// The head of an interim response, as HTTP/1.1 writes it.
 pub(crate) fn interim_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
-    let mut bytes = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or(""))
-        .into_bytes();
+    let mut bytes =
+        format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("")).into_bytes();
     for (name, value) in headers {
         bytes.extend_from_slice(name.as_str().as_bytes());
         bytes.extend_from_slice(b": ");

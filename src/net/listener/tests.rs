@@ -26,7 +26,7 @@ async fn holds_no_more_connections_than_it_may() {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     for _ in 0..10 {
         tokio::task::yield_now().await;
-        assert!(std::future::Future::poll(second.as_mut(), &mut cx).is_pending());
+        assert!(Future::poll(second.as_mut(), &mut cx).is_pending());
     }
     drop(first);
     second.await;

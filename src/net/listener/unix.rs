@@ -29,8 +29,8 @@ impl Listener {
         let parent = parent.unwrap_or(Path::new("."));
         let dir = PrivateDir::new(parent)?;
         let inside = dir.0.join("s");
-        let listener = std::os::unix::net::UnixListener::bind(&inside)
-            .map_err(|error| explain(error, path))?;
+        let listener =
+            std::os::unix::net::UnixListener::bind(&inside).map_err(|error| explain(error, path))?;
         fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
         let path = parent.join(name);
         fs::rename(&inside, &path).map_err(|error| explain(error, &path))?;
