@@ -1,1 +1,26 @@
-//! (in the making)
+//! Listeners, TLS, the strict reading of clients' connections, and the drain.
+//!
+//! A connection's life: [`Listener::accept`] on the control thread → [`Accepted::into_transport`]
+//! on the worker that carries it → [`accept_tls`], where so configured → [`serve`], which calls a
+//! handler for each request. The module knows nothing of tokens, routes or upstreams, and builds
+//! no response of its own: what it refuses it hands to the handler as a [`Refusal`].
+
+mod copy;
+mod drain;
+mod gate;
+mod listener;
+mod serve;
+mod timer;
+mod tls;
+mod transport;
+
+pub use self::copy::{Carried, TUNNEL_IDLE, copy_bidirectional};
+pub use self::drain::{
+    CONNECTIONS_WITHIN, ConnectionGuard, Drain, DrainWatch, Outcome, Phase, TUNNELS_WITHIN, TunnelGuard,
+};
+pub use self::gate::{BadChunk, Refusal};
+pub use self::listener::{Accepted, Listener};
+pub use self::serve::{Call, Interim, Never, Peer, accept_tls, serve};
+pub use self::timer::Deadline;
+pub use self::tls::{ClientTls, TlsError, client_tls, server_tls};
+pub use self::transport::{Stream, Transport};

@@ -1,1 +1,163 @@
-//! (in the making)
+//! Sending requests to upstreams: connections and their pool, timeouts, and what may be sent
+//! twice.
+//!
+//! [`Pool::send`] takes a request whose URI is path and query, and gives the response's head with
+//! a body that streams. It adds nothing to a request but what its protocol on the wire needs
+//! (`Host` or `:authority`, the framing of the body), follows no redirect, and never looks at a
+//! token.
+
+mod body;
+mod connector;
+mod error;
+mod http1;
+mod http2;
+mod origin;
+mod outbound;
+mod pool;
+mod response;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+use http::{Method, Request, Response, header};
+
+use self::pool::{Checkout, Hosts};
+use crate::net::Interim;
+
+pub use self::body::{MAX_HELD, Replay, RequestBody};
+pub use self::connector::{Connector, ConnectorError, UpstreamStream};
+pub use self::error::{ClientFault, ProxyProblem, TlsProblem, UpstreamError};
+pub use self::origin::{AddressPolicy, Origin, UnusableName};
+pub use self::outbound::BadProxyVariable;
+pub use self::response::{ResponseBody, ResponseBodyError, Upgraded};
+
+/// Connections that the pool had and that turned out dead, one after another, before a request
+/// is given up. Nothing of the request has been written to any of them.
+const MAX_UNSENT: usize = 8;
+
+/// A worker thread's connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Pool(Rc<Hosts>);
+
+impl Pool {
+    /// To be called, and used, on a runtime for local tasks (`LocalRuntime` or `LocalSet`).
+    #[expect(clippy::new_without_default, reason = "it starts a task, which a default should not")]
+    pub fn new() -> Self {
+        Self(Hosts::new())
+    }
+
+    /// Idle HTTP/1.1 connections and open HTTP/2 connections.
+    pub fn counts(&self) -> (usize, usize) {
+        self.0.counts()
+    }
+
+    /// Sends `request` to `origin` and waits for the head of the response.
+    ///
+    /// The request's URI is path and query; its headers are end-to-end ones, and `Upgrade` with
+    /// `Connection` where the protocol is to be switched: then HTTP/1.1 is spoken, and a 101 has a
+    /// body that turns [into the connection](ResponseBody::into_upgraded). Interim responses of
+    /// the upstream's go to `interim`.
+    ///
+    /// A request is sent again by itself in two cases only: nothing of it was written, or the
+    /// upstream says that it has not looked at it (RFC 9113 §8.7); and where a connection from the
+    /// pool died without a byte of a response, if the method is idempotent (RFC 9110 §9.2.2) and
+    /// the body is held, once, on a new connection.
+    ///
+    /// Dropping the future or the response's body cancels the exchange.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`], which knows the status that fits.
+    pub async fn send(
+        &self,
+        connector: &Connector,
+        origin: &Origin,
+        mut request: Request<RequestBody>,
+        interim: &Interim,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let host = self.0.host(connector, origin);
+        let timeout = connector.response_timeout();
+        let http1_only = request.headers().contains_key(header::UPGRADE);
+        let mut unsent = 0;
+        let mut fresh = false;
+        loop {
+            match host.checkout(connector, origin, http1_only, fresh).await? {
+                Checkout::Http1 { connection, reused } => {
+                    let spare = (reused && !fresh).then(|| Spare::of(&request)).flatten();
+                    let failure = match connection.exchange(request, &host, origin, timeout, interim).await {
+                        Ok(response) => return Ok(response),
+                        Err(failure) => failure,
+                    };
+                    if let Some(back) = failure.unsent.filter(|_| unsent < MAX_UNSENT) {
+                        unsent += 1;
+                        request = back;
+                        continue;
+                    }
+                    if !failure.died {
+                        if matches!(failure.error, UpstreamError::ResponseTimeout { .. }) {
+                            host.drop_idle();
+                        }
+                        return Err(failure.error);
+                    }
+                    request = spare.and_then(Spare::into_request).ok_or(failure.error)?;
+                    fresh = true;
+                }
+                Checkout::Http2 { connection, reused } => {
+                    let spare = Spare::of_any(&request);
+                    let idempotent = is_idempotent(request.method());
+                    let failure = match connection.exchange(request, origin, timeout, interim).await {
+                        Ok(response) => return Ok(response),
+                        Err(failure) => failure,
+                    };
+                    let again = if failure.unprocessed {
+                        unsent += 1;
+                        unsent < MAX_UNSENT
+                    } else {
+                        let first = reused && !fresh;
+                        fresh = true;
+                        failure.died && idempotent && first
+                    };
+                    if !again {
+                        return Err(failure.error);
+                    }
+                    request = spare.into_request().ok_or(failure.error)?;
+                }
+            }
+        }
+    }
+}
+
+/// What is needed to send a request again.
+struct Spare {
+    head: http::request::Parts,
+    body: Replay,
+}
+
+impl Spare {
+    /// `None` where the request must not be sent again.
+    fn of(request: &Request<RequestBody>) -> Option<Self> {
+        is_idempotent(request.method()).then(|| Self::of_any(request))
+    }
+
+    fn of_any(request: &Request<RequestBody>) -> Self {
+        let mut head = Request::new(());
+        *head.method_mut() = request.method().clone();
+        *head.uri_mut() = request.uri().clone();
+        *head.headers_mut() = request.headers().clone();
+        Self { head: head.into_parts().0, body: request.body().replay() }
+    }
+
+    fn into_request(self) -> Option<Request<RequestBody>> {
+        let body = self.body.body()?;
+        Some(Request::from_parts(self.head, body))
+    }
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
+    )
+}

@@ -1,0 +1,268 @@
+//! A strict reading of a request's head (RFC 9112 §§2–6), line by line as it arrives.
+//!
+//! The verdict depends on the bytes alone, never on how they were cut into packets: lines are
+//! judged in their order, and the first bad one decides.
+
+use http::StatusCode;
+
+/// The longest head that is read, in bytes, its final empty line included.
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
+/// The longest request line, in bytes.
+pub(crate) const MAX_REQUEST_LINE: usize = 16 * 1024;
+/// The most field lines in a head; hyper's own limit is the same.
+pub(crate) const MAX_FIELDS: u32 = 100;
+/// Empty lines that are tolerated ahead of a request line (RFC 9112 §2.2).
+const MAX_LEADING_LINES: u32 = 8;
+
+/// Why a request was refused before it became one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("a line of the head does not end in CRLF")]
+    LineEnding,
+    #[error("the request line is not a method, a target and a version, with one space between them")]
+    RequestLine,
+    #[error("the version is neither HTTP/1.1 nor HTTP/1.0")]
+    Version,
+    #[error("the request line is longer than 16 KiB")]
+    TargetTooLong,
+    #[error("the head is longer than 64 KiB or has more than 100 fields")]
+    HeadTooLarge,
+    #[error("a field line has no name, a character that no name holds, or a space before the colon")]
+    FieldName,
+    #[error("a field value holds a control character")]
+    FieldValue,
+    #[error("a field is folded over several lines")]
+    Folded,
+    #[error("the request has no Host field, or more than one")]
+    Host,
+    #[error("Content-Length is not one plain decimal number")]
+    ContentLength,
+    #[error("Transfer-Encoding is not exactly `chunked`, or stands in an HTTP/1.0 request")]
+    TransferEncoding,
+    #[error("the request has both Content-Length and Transfer-Encoding")]
+    LengthAndEncoding,
+    #[error("a CONNECT request has a body")]
+    ConnectBody,
+    #[error("the head was not complete within {} seconds", super::HEAD_TIMEOUT.as_secs())]
+    Timeout,
+}
+
+impl Refusal {
+    /// The status that answers it.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// How the body that follows a head is framed (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+/// What a complete head announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Bytes from the start of the head to the end of its empty line.
+    pub(crate) len: usize,
+    pub(crate) body: Framing,
+    /// It asks for another protocol (`Upgrade`, or the method CONNECT): what follows the message
+    /// may not be HTTP.
+    pub(crate) upgrade: bool,
+}
+
+/// Reads one head. Made anew for each.
+#[derive(Debug, Default)]
+pub(crate) struct Scanner {
+    /// Start of the first line that has not been judged.
+    line_start: usize,
+    /// Bytes that have been searched for a line's end.
+    searched: usize,
+    leading: u32,
+    fields: u32,
+    begun: bool,
+    connect: bool,
+    http_10: bool,
+    hosts: u32,
+    content_length: Option<u64>,
+    chunked: bool,
+    upgrade: bool,
+}
+
+impl Scanner {
+    /// Judges `head`, the bytes from the head's start on; each call repeats the bytes of the one
+    /// before and may add to them. `None`: more bytes are needed.
+    pub(crate) fn scan(&mut self, head: &[u8]) -> Result<Option<Head>, Refusal> {
+        while let Some(found) = memchr::memchr(b'\n', &head[self.searched..]) {
+            let end = self.searched + found;
+            self.searched = end + 1;
+            self.check_size(end + 1)?;
+            let line = &head[self.line_start..end];
+            let line = line.strip_suffix(b"\r").ok_or(Refusal::LineEnding)?;
+            self.line_start = end + 1;
+            if self.judge_line(line)? {
+                return self.finish(end + 1).map(Some);
+            }
+        }
+        self.searched = head.len();
+        self.check_size(head.len())?;
+        Ok(None)
+    }
+
+    /// Whether a byte of the request line has been seen: from then on a slow client is too slow.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun || self.searched > self.line_start
+    }
+
+    fn check_size(&self, len: usize) -> Result<(), Refusal> {
+        if !self.begun && len - self.line_start > MAX_REQUEST_LINE {
+            return Err(Refusal::TargetTooLong);
+        }
+        if len > MAX_HEAD {
+            return Err(Refusal::HeadTooLarge);
+        }
+        Ok(())
+    }
+
+    /// `true` at the empty line that ends the head.
+    fn judge_line(&mut self, line: &[u8]) -> Result<bool, Refusal> {
+        if line.is_empty() {
+            if self.begun {
+                return Ok(true);
+            }
+            self.leading += 1;
+            return if self.leading > MAX_LEADING_LINES { Err(Refusal::RequestLine) } else { Ok(false) };
+        }
+        if !self.begun {
+            self.begun = true;
+            return self.request_line(line).map(|()| false);
+        }
+        self.fields += 1;
+        if self.fields > MAX_FIELDS {
+            return Err(Refusal::HeadTooLarge);
+        }
+        self.field_line(line).map(|()| false)
+    }
+
+    /// RFC 9112 §3: `method SP request-target SP HTTP-version`.
+    fn request_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        let first = memchr::memchr(b' ', line).ok_or(Refusal::RequestLine)?;
+        let last = memchr::memrchr(b' ', line).ok_or(Refusal::RequestLine)?;
+        if first == last {
+            return Err(Refusal::RequestLine);
+        }
+        let (method, target, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
+        let target_holds = !target.is_empty() && !target.iter().any(|b| *b <= b' ' || *b == 0x7f);
+        if method.is_empty() || !method.iter().all(|b| is_token(*b)) || !target_holds {
+            return Err(Refusal::RequestLine);
+        }
+        match version {
+            b"HTTP/1.1" => {}
+            b"HTTP/1.0" => self.http_10 = true,
+            _ if version.starts_with(b"HTTP/") => return Err(Refusal::Version),
+            _ => return Err(Refusal::RequestLine),
+        }
+        self.connect = method == b"CONNECT";
+        Ok(())
+    }
+
+    /// RFC 9112 §5: `field-name ":" OWS field-value OWS`.
+    fn field_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        if matches!(line[0], b' ' | b'\t') {
+            return Err(Refusal::Folded);
+        }
+        let colon = line.iter().position(|b| !is_token(*b)).ok_or(Refusal::FieldName)?;
+        if colon == 0 || line[colon] != b':' {
+            return Err(Refusal::FieldName);
+        }
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        if !is_field_value(value) {
+            return Err(Refusal::FieldValue);
+        }
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.hosts += 1,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.length_field(trim(value))?,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding_field(trim(value))?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn length_field(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        // Equal lengths on several lines are valid to some (RFC 9110 §8.6), but no client of
+        // good will sends them.
+        if self.content_length.is_some() {
+            return Err(Refusal::ContentLength);
+        }
+        let digits = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+        if !digits {
+            return Err(Refusal::ContentLength);
+        }
+        self.content_length = Some(value.iter().fold(0, |length, b| length * 10 + u64::from(b - b'0')));
+        Ok(())
+    }
+
+    fn encoding_field(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        if self.chunked || self.http_10 || !value.eq_ignore_ascii_case(b"chunked") {
+            return Err(Refusal::TransferEncoding);
+        }
+        self.chunked = true;
+        Ok(())
+    }
+
+    fn finish(&self, len: usize) -> Result<Head, Refusal> {
+        if self.hosts > 1 || (self.hosts == 0 && !self.http_10) {
+            return Err(Refusal::Host);
+        }
+        let body = match (self.chunked, self.content_length) {
+            (true, Some(_)) => return Err(Refusal::LengthAndEncoding),
+            (true, None) => Framing::Chunked,
+            (false, length) => Framing::Length(length.unwrap_or(0)),
+        };
+        if self.connect && body != Framing::Length(0) {
+            return Err(Refusal::ConnectBody);
+        }
+        Ok(Head { len, body, upgrade: self.connect || (self.upgrade && !self.http_10) })
+    }
+}
+
+/// RFC 9110 §5.5: visible characters, spaces, tabs and obs-text; no CR, LF, NUL or other control.
+pub(super) fn is_field_value(value: &[u8]) -> bool {
+    // Without an early exit, so that it is done many bytes at a time.
+    !value.iter().fold(false, |bad, b| bad | ((*b < b' ') & (*b != b'\t')) | (*b == 0x7f))
+}
+
+/// RFC 9110 §5.6.2: `tchar`.
+pub(super) fn is_token(byte: u8) -> bool {
+    const TOKEN: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let others = b"!#$%&'*+-.^_`|~";
+        let mut at = 0;
+        while at < others.len() {
+            table[others[at] as usize] = true;
+            at += 1;
+        }
+        table
+    };
+    TOKEN[usize::from(byte)]
+}
+
+fn trim(value: &[u8]) -> &[u8] {
+    let blank = |b: &u8| matches!(*b, b' ' | b'\t');
+    let Some(start) = value.iter().position(|b| !blank(b)) else { return &[] };
+    let end = value.iter().rposition(|b| !blank(b)).map_or(start, |last| last + 1);
+    &value[start..end]
+}

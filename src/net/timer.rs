@@ -1,0 +1,54 @@
+//! [`Deadline`]: a timer that is cheap to set again and again.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+/// A deadline that moves with every request of a connection.
+///
+/// The runtime's timer is left where it stands when the deadline moves away; when it fires too
+/// early, it is set to the deadline that holds by then. So a busy connection touches the timer
+/// wheel once in a timeout, not once in a request. The price is a wake-up for nothing now and
+/// then.
+#[derive(Debug, Default)]
+pub struct Deadline {
+    due: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    /// Sets the deadline to `after` from now.
+    pub fn set(&mut self, after: Duration) {
+        self.due = Some(Instant::now() + after);
+    }
+
+    pub fn clear(&mut self) {
+        self.due = None;
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// Ready, once, when the deadline has passed; pending as long as none is set.
+    pub fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = self.due else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if sleep.deadline() > due {
+            sleep.as_mut().reset(due);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= due {
+                self.due = None;
+                // A timer that has fired would be ready for ever.
+                self.sleep = None;
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,337 @@
+//! [`RequestBody`]: a body on its way to an upstream, of which the start is held so that it can
+//! be sent again.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::error::ClientFault;
+use crate::net::{BadChunk, Deadline};
+
+/// Bodies up to this size can be sent a second time.
+pub const MAX_HELD: usize = 64 * 1024;
+/// A body that has not moved for so long is given up.
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// An upstream that says nothing to `Expect: 100-continue` gets the body after this (RFC 9110
+/// §10.1.1 asks that nobody wait for ever).
+const CONTINUE_GRACE: Duration = Duration::from_secs(1);
+
+/// The body of a request to an upstream.
+pub struct RequestBody(Kind);
+
+enum Kind {
+    Empty,
+    Full(Option<Bytes>),
+    Streaming(Box<Streaming>),
+}
+
+struct Streaming {
+    source: Rc<RefCell<Source>>,
+    /// Chunks of `source.held` that this body has given out.
+    position: usize,
+    /// Some of it had been read when this body was made: its length is no longer known.
+    again: bool,
+    hold: Option<Hold>,
+    deadline: Deadline,
+}
+
+/// What comes from the client; shared by the body and those that may send it again.
+struct Source {
+    incoming: Incoming,
+    held: Vec<Bytes>,
+    held_len: usize,
+    trailers: Option<HeaderMap>,
+    /// More came than is held.
+    overflown: bool,
+    ended: bool,
+    fault: Option<ClientFault>,
+}
+
+/// Waits for the upstream's `100 Continue`, or until the grace is over.
+struct Hold {
+    go_ahead: GoAhead,
+    grace: Pin<Box<Sleep>>,
+}
+
+/// Set by the upstream's `100 Continue`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GoAhead(Arc<AtomicBool>);
+
+/// Makes a request's body anew, while enough of it is held.
+#[derive(Clone)]
+pub struct Replay(ReplayKind);
+
+#[derive(Clone)]
+enum ReplayKind {
+    Empty,
+    Full(Bytes),
+    Streaming(Rc<RefCell<Source>>),
+}
+
+impl RequestBody {
+    pub fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    pub fn full(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::empty() } else { Self(Kind::Full(Some(bytes))) }
+    }
+
+    /// A client's body. Its start is held as it passes, for [`RequestBody::replay`].
+    pub fn streaming(incoming: Incoming) -> Self {
+        if incoming.is_end_stream() {
+            return Self::empty();
+        }
+        // Known to be too long: nothing is held to begin with.
+        let overflown = incoming.size_hint().lower() > MAX_HELD as u64;
+        let source = Source {
+            incoming,
+            held: Vec::new(),
+            held_len: 0,
+            trailers: None,
+            overflown,
+            ended: false,
+            fault: None,
+        };
+        Self(Kind::Streaming(Box::new(Streaming::new(Rc::new(RefCell::new(source)), false))))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        matches!(self.0, Kind::Empty)
+    }
+
+    /// A handle that makes the body anew. While it lives, what is held stays in memory.
+    pub fn replay(&self) -> Replay {
+        Replay(match &self.0 {
+            Kind::Empty => ReplayKind::Empty,
+            Kind::Full(bytes) => bytes.clone().map_or(ReplayKind::Empty, ReplayKind::Full),
+            Kind::Streaming(streaming) => ReplayKind::Streaming(streaming.source.clone()),
+        })
+    }
+
+    /// Gives nothing out until the upstream wants it; a flag that says so to be set.
+    pub(super) fn hold(&mut self) -> Option<GoAhead> {
+        let Kind::Streaming(streaming) = &mut self.0 else { return None };
+        let go_ahead = GoAhead::default();
+        let grace = Box::pin(tokio::time::sleep(CONTINUE_GRACE));
+        streaming.hold = Some(Hold { go_ahead: go_ahead.clone(), grace });
+        Some(go_ahead)
+    }
+}
+
+impl Replay {
+    /// The body from its start on; `None` where it is gone, or the client broke it off.
+    pub fn body(&self) -> Option<RequestBody> {
+        Some(RequestBody(match &self.0 {
+            ReplayKind::Empty => Kind::Empty,
+            ReplayKind::Full(bytes) => Kind::Full(Some(bytes.clone())),
+            ReplayKind::Streaming(source) => {
+                let usable = {
+                    let source = source.borrow();
+                    !source.overflown && source.fault.is_none()
+                };
+                if !usable {
+                    return None;
+                }
+                Kind::Streaming(Box::new(Streaming::new(source.clone(), true)))
+            }
+        }))
+    }
+
+    /// Whether all of it has been read from the client, so that nothing is left to send.
+    pub(super) fn is_finished(&self) -> bool {
+        match &self.0 {
+            ReplayKind::Empty | ReplayKind::Full(_) => true,
+            ReplayKind::Streaming(source) => source.borrow().ended,
+        }
+    }
+
+    /// How the client broke it off.
+    pub(super) fn fault(&self) -> Option<ClientFault> {
+        match &self.0 {
+            ReplayKind::Streaming(source) => source.borrow().fault,
+            _ => None,
+        }
+    }
+}
+
+impl GoAhead {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Hold {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.go_ahead.0.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        self.grace.as_mut().poll(cx)
+    }
+}
+
+impl Streaming {
+    fn new(source: Rc<RefCell<Source>>, again: bool) -> Self {
+        Self { source, position: 0, again, hold: None, deadline: Deadline::default() }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ClientFault>>> {
+        if let Some(hold) = &mut self.hold {
+            ready!(hold.poll(cx));
+            self.hold = None;
+        }
+        let mut source = self.source.borrow_mut();
+        if let Some(fault) = source.fault {
+            return Poll::Ready(Some(Err(fault)));
+        }
+        if let Some(held) = source.held.get(self.position) {
+            self.position += 1;
+            return Poll::Ready(Some(Ok(Frame::data(held.clone()))));
+        }
+        if source.ended {
+            // The trailers come last, once.
+            let trailers = source.trailers.clone().filter(|_| self.position <= source.held.len());
+            self.position = source.held.len() + 1;
+            return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+        }
+        let outcome = match Pin::new(&mut source.incoming).poll_frame(cx) {
+            Poll::Ready(outcome) => {
+                self.deadline.clear();
+                outcome
+            }
+            Poll::Pending => {
+                if !self.deadline.is_set() {
+                    self.deadline.set(BODY_TIMEOUT);
+                }
+                ready!(self.deadline.poll_passed(cx));
+                source.fault = Some(ClientFault::Stalled);
+                return Poll::Ready(Some(Err(ClientFault::Stalled)));
+            }
+        };
+        match outcome {
+            Some(Ok(frame)) => {
+                source.keep(&frame);
+                self.position = source.held.len();
+                if frame.is_trailers() {
+                    self.position += 1;
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                let fault = ClientFault::of(&error);
+                source.fault = Some(fault);
+                Poll::Ready(Some(Err(fault)))
+            }
+            None => {
+                source.ended = true;
+                self.position = source.held.len() + 1;
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Source {
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            if !self.overflown && self.held_len + data.len() <= MAX_HELD {
+                self.held_len += data.len();
+                self.held.push(data.clone());
+            } else {
+                self.overflown = true;
+                self.held = Vec::new();
+            }
+        }
+        if let Some(trailers) = frame.trailers_ref() {
+            self.trailers = Some(trailers.clone());
+            self.ended = true;
+        }
+        self.ended |= self.incoming.is_end_stream();
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = ClientFault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientFault>>> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Streaming(streaming) => streaming.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Full(bytes) => bytes.is_none(),
+            Kind::Streaming(streaming) => {
+                let source = streaming.source.borrow();
+                let given_out = match source.trailers {
+                    Some(_) => streaming.position > source.held.len(),
+                    None => streaming.position >= source.held.len(),
+                };
+                // A body that was broken off is not at its end.
+                source.ended && source.fault.is_none() && given_out
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Streaming(streaming) if streaming.again => SizeHint::default(),
+            Kind::Streaming(streaming) => streaming.source.borrow().incoming.size_hint(),
+        }
+    }
+}
+
+impl ClientFault {
+    /// Reads why hyper's server could not go on with a body.
+    fn of(error: &hyper::Error) -> Self {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+                if let Some(BadChunk(reason)) = inner.downcast_ref::<BadChunk>() {
+                    return Self::Malformed(reason);
+                }
+            }
+            cause = error.source();
+        }
+        Self::Gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_body_can_be_made_again() {
+        let body = RequestBody::full(Bytes::from_static(b"abc"));
+        let replay = body.replay();
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
+        assert_eq!(replay.body().unwrap().collect().await.unwrap().to_bytes(), "abc");
+        assert!(RequestBody::full(Bytes::new()).is_empty());
+    }
+}

@@ -1,0 +1,211 @@
+//! Connections to upstreams that are kept for the next request. One pool for each worker thread;
+//! nothing of it is shared, so nothing is locked.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use super::connector::{Connector, Protocol};
+use super::error::UpstreamError;
+use super::http1::Http1;
+use super::http2::Http2;
+use super::origin::Origin;
+use crate::authority::Authority;
+use crate::config::Scheme;
+
+/// Shorter than servers' own (nginx: 75 s, Node and some load balancers: less, hence the looks at
+/// each connection before it is used).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
+const MAX_IDLE: usize = 256;
+/// HTTP/2 connections to one origin; beyond them requests wait for a stream.
+const MAX_HTTP2: usize = 16;
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// The hosts that this thread has connections to.
+#[derive(Default)]
+pub(super) struct Hosts {
+    hosts: RefCell<HashMap<Key, Rc<Host>>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    connector: u64,
+    scheme: Scheme,
+    /// Addresses were judged: such connections are not for anyone else, nor the reverse.
+    guarded: bool,
+    authority: Authority,
+}
+
+/// The connections to one origin.
+pub(super) struct Host {
+    idle: RefCell<Vec<Box<Http1>>>,
+    http2: RefCell<Vec<Http2>>,
+    /// What the origin spoke last; unknown until the first connection stands.
+    protocol: Cell<Option<Protocol>>,
+    /// Held by the one who finds that out, or who opens a further HTTP/2 connection: a burst does
+    /// not open a connection for each request where one carries all.
+    opening: tokio::sync::Mutex<()>,
+    used: Cell<Instant>,
+}
+
+/// A connection to send on.
+pub(super) enum Checkout {
+    Http1 { connection: Box<Http1>, reused: bool },
+    Http2 { connection: Http2, reused: bool },
+}
+
+impl Hosts {
+    /// To be called on a runtime for local tasks: it sweeps up after itself.
+    pub(super) fn new() -> Rc<Self> {
+        let hosts = Rc::new(Self::default());
+        tokio::task::spawn_local(sweep(Rc::downgrade(&hosts)));
+        hosts
+    }
+
+    pub(super) fn host(&self, connector: &Connector, origin: &Origin) -> Rc<Host> {
+        let key = Key {
+            connector: connector.id(),
+            scheme: origin.scheme(),
+            guarded: origin.is_guarded(),
+            authority: origin.authority().clone(),
+        };
+        self.hosts.borrow_mut().entry(key).or_insert_with(|| Rc::new(Host::new())).clone()
+    }
+
+    /// Idle HTTP/1 connections, and HTTP/2 connections.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        self.hosts.borrow().values().fold((0, 0), |(idle, http2), host| {
+            (idle + host.idle.borrow().len(), http2 + host.http2.borrow().len())
+        })
+    }
+}
+
+/// Closes what has idled for long or was closed by the upstream, and forgets hosts that nobody
+/// asks for.
+async fn sweep(hosts: Weak<Hosts>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(hosts) = hosts.upgrade() else { return };
+        hosts.hosts.borrow_mut().retain(|_, host| {
+            host.idle
+                .borrow_mut()
+                .retain_mut(|http1| http1.idle_since.elapsed() < IDLE_TIMEOUT && http1.is_alive());
+            let stale = host.used.get().elapsed() >= IDLE_TIMEOUT;
+            host.http2.borrow_mut().retain_mut(|http2| {
+                let idle = http2.is_idle();
+                (http2.is_usable() || !idle) && !(stale && idle)
+            });
+            let empty = host.idle.borrow().is_empty() && host.http2.borrow().is_empty();
+            !(stale && empty && Rc::strong_count(host) == 1)
+        });
+    }
+}
+
+impl Host {
+    fn new() -> Self {
+        Self {
+            idle: RefCell::default(),
+            http2: RefCell::default(),
+            protocol: Cell::new(None),
+            opening: tokio::sync::Mutex::new(()),
+            used: Cell::new(Instant::now()),
+        }
+    }
+
+    /// A connection from the pool or a new one; `fresh`: a new one in any case.
+    pub(super) async fn checkout(
+        &self,
+        connector: &Connector,
+        origin: &Origin,
+        http1_only: bool,
+        fresh: bool,
+    ) -> Result<Checkout, UpstreamError> {
+        if !fresh {
+            if let Some(found) = self.pooled(http1_only) {
+                return Ok(found);
+            }
+        }
+        let shares =
+            origin.scheme() == Scheme::Https && !http1_only && self.protocol.get() != Some(Protocol::Http1);
+        if !shares {
+            return self.open(connector, origin, http1_only).await;
+        }
+        let after = connector.connect_timeout();
+        let _turn = tokio::time::timeout(after, self.opening.lock())
+            .await
+            .map_err(|_| UpstreamError::ConnectTimeout { to: origin.to_string(), after })?;
+        // Somebody else may have opened one in the meantime. If it turned out to be HTTP/1, the
+        // others need not wait for each other.
+        if let Some(found) = self.pooled(http1_only).filter(|_| !fresh) {
+            return Ok(found);
+        }
+        if self.protocol.get() == Some(Protocol::Http1) {
+            drop(_turn);
+        }
+        self.open(connector, origin, http1_only).await
+    }
+
+    fn pooled(&self, http1_only: bool) -> Option<Checkout> {
+        if !http1_only {
+            let mut http2 = self.http2.borrow_mut();
+            if !http2.is_empty() {
+                http2.retain_mut(|connection| connection.is_usable() || !connection.is_idle());
+                let full = http2.len() >= MAX_HTTP2;
+                let usable = http2.iter_mut().filter_map(|connection| {
+                    (connection.is_usable() && (full || connection.has_room())).then(|| connection.clone())
+                });
+                if let Some(connection) = usable.min_by_key(Http2::active) {
+                    self.used.set(Instant::now());
+                    return Some(Checkout::Http2 { connection, reused: true });
+                }
+            }
+        }
+        // The one that was used last is the likeliest to be alive.
+        while let Some(mut connection) = self.idle.borrow_mut().pop() {
+            if connection.is_alive() {
+                return Some(Checkout::Http1 { connection, reused: true });
+            }
+        }
+        None
+    }
+
+    async fn open(
+        &self,
+        connector: &Connector,
+        origin: &Origin,
+        http1_only: bool,
+    ) -> Result<Checkout, UpstreamError> {
+        let (stream, protocol) = connector.connect(origin, http1_only).await?;
+        self.used.set(Instant::now());
+        if !http1_only {
+            self.protocol.set(Some(protocol));
+        }
+        match protocol {
+            Protocol::Http1 => {
+                let connection = Box::new(Http1::handshake(stream, origin).await?);
+                Ok(Checkout::Http1 { connection, reused: false })
+            }
+            Protocol::Http2 => {
+                let connection = Http2::handshake(stream, origin).await?;
+                self.http2.borrow_mut().push(connection.clone());
+                Ok(Checkout::Http2 { connection, reused: false })
+            }
+        }
+    }
+
+    /// Takes a connection back after its exchange.
+    pub(super) fn give_back(&self, mut connection: Box<Http1>) {
+        connection.idle_since = Instant::now();
+        self.used.set(connection.idle_since);
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < MAX_IDLE {
+            idle.push(connection);
+        }
+    }
+
+    /// Closes the idle connections, when one of them has turned out to lead nowhere.
+    pub(super) fn drop_idle(&self) {
+        self.idle.borrow_mut().clear();
+    }
+}
