@@ -79,7 +79,9 @@ impl Source for Made {
 
 impl Made {
     fn live(&self, route: &str, seconds: u64) -> TokenStatus {
-        let expires = self.began + Duration::from_secs(seconds);
+        let age = self.began.elapsed().map_or(0, |age| age.as_secs());
+        let renewed = age - age % seconds.max(1);
+        let expires = self.began + Duration::from_secs(renewed + seconds);
         let left = expires.duration_since(SystemTime::now()).map_or(0, |left| left.as_secs());
         let exp = expires.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
         TokenStatus {

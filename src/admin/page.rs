@@ -1,5 +1,7 @@
 //! The status page as it is served: complete without JavaScript, which then keeps it live.
 
+mod requests;
+
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -62,7 +64,7 @@ fn fill(slot: &str, status: &StatusSnapshot, requests: &[Arc<Entry>], html: &mut
         "notices" => notices(status, html),
         "tokens" => status.tokens.iter().try_for_each(|token| card(token, html)),
         "routes" => routes(status, html),
-        "requests" => requests.iter().take(SHOWN).try_for_each(|entry| row(entry, html)),
+        "requests" => requests.iter().take(SHOWN).try_for_each(|entry| requests::row(entry, html)),
         "empty" if requests.is_empty() => {
             write!(html, "No request yet. What goes through {} shows here.", Text(&status.service.url))
         }
@@ -120,8 +122,11 @@ fn card(token: &TokenStatus, html: &mut String) -> fmt::Result {
         word(token.state),
     )?;
     match token.expires_in.filter(|_| live) {
-        Some(left) => write!(html, r#"<p class="left"><b>{}</b><span>left</span></p>"#, clock(left))?,
-        None => html.push_str("<p></p>"),
+        Some(left) => {
+            write!(html, r#"<p class="left"><b>{}</b><span>left</span></p>"#, clock(left))?;
+            life(token, left, html)?;
+        }
+        None => write!(html, r#"<p class="hint">{}</p>"#, hint(token.state))?,
     }
     if let Some(error) = &token.error {
         fault(error, live, html)?;
@@ -144,6 +149,20 @@ fn card(token: &TokenStatus, html: &mut String) -> fmt::Result {
     }
     html.push_str("</li>");
     Ok(())
+}
+
+/// How much of the token's life is left, where its claims tell how long that is.
+fn life(token: &TokenStatus, left: i64, html: &mut String) -> fmt::Result {
+    let claim = |name| token.claims.as_ref()?.value().get(name)?.as_i64();
+    let whole = match (claim("iat"), claim("exp")) {
+        (Some(from), Some(to)) if to > from => to.saturating_sub(from),
+        _ => return Ok(()),
+    };
+    let width = (left as f64 / whole as f64).clamp(0.0, 1.0) * 1000.0;
+    write!(
+        html,
+        r#"<svg class="life" viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true"><rect width="{width:.1}" height="10"></rect></svg>"#
+    )
 }
 
 fn fault(error: &TokenError, live: bool, html: &mut String) -> fmt::Result {
@@ -179,70 +198,6 @@ fn routes(status: &StatusSnapshot, html: &mut String) -> fmt::Result {
     Ok(())
 }
 
-fn row(entry: &Entry, html: &mut String) -> fmt::Result {
-    let class = match (entry.failed, entry.status.map_or(0, |status| status / 100)) {
-        (_, 4) => 4,
-        (Some(_), _) => 5,
-        (None, class) => class,
-    };
-    let time = entry.time.get(11..19).unwrap_or_default();
-    write!(
-        html,
-        r#"<li><details class="s{class}"><summary><time datetime="{}">{time}</time><span class="method">{}</span><span class="path">{}</span>"#,
-        Text(&entry.time),
-        Text(&entry.method),
-        Text(&entry.path),
-    )?;
-    match entry.failed {
-        Some(failed) => {
-            write!(html, r#"<span class="who"><span class="vh">failed: </span>{}</span>"#, failed.name())?;
-        }
-        None => html.push_str("<span></span>"),
-    }
-    let status = entry.status.map_or_else(|| "–".to_owned(), |status| status.to_string());
-    let took = entry.duration_ms;
-    write!(html, r#"<span class="status">{status}</span><span class="took">{took:.1} ms</span>"#)?;
-    html.push_str(r#"<span class="line">"#);
-    bar(entry, html)?;
-    html.push_str(r#"</span></summary><div class="more">"#);
-    if let Some(detail) = &entry.detail {
-        write!(html, r#"<p class="why">{}</p>"#, Text(detail))?;
-    }
-    let phases = entry.phases;
-    write!(
-        html,
-        r#"<p class="full">{} {}</p><dl><dt>Token</dt><dd>{:.1} ms</dd><dt>Connect</dt><dd>{:.1} ms</dd><dt>Wait</dt><dd>{:.1} ms</dd><dt>Body</dt><dd>{:.1} ms</dd><dt>Sent</dt><dd>{} B</dd><dt>Received</dt><dd>{} B</dd><dt>Request id</dt><dd><code>{}</code></dd></dl></div></details></li>"#,
-        Text(&entry.method),
-        Text(&entry.path),
-        phases.token,
-        phases.connect,
-        phases.head,
-        phases.body,
-        entry.bytes_in,
-        entry.bytes_out,
-        Text(&entry.id),
-    )
-}
-
-/// Where the time went, in thousandths of the whole.
-fn bar(entry: &Entry, html: &mut String) -> fmt::Result {
-    let phases = entry.phases;
-    let total = entry.duration_ms.max(0.001);
-    html.push_str(r#"<svg class="bar" viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true">"#);
-    let mut x = 0.0;
-    for (class, phase) in
-        [("token", phases.token), ("connect", phases.connect), ("head", phases.head), ("body", phases.body)]
-    {
-        let width = phase / total * 1000.0;
-        if width > 0.0 {
-            write!(html, r#"<rect class="f-{class}" x="{x:.1}" width="{width:.1}" height="10"></rect>"#)?;
-        }
-        x += width;
-    }
-    html.push_str("</svg>");
-    Ok(())
-}
-
 fn tone(state: TokenState) -> &'static str {
     match state {
         TokenState::Live => "ok",
@@ -259,6 +214,16 @@ fn word(state: TokenState) -> &'static str {
         TokenState::Refused => "Refused",
         TokenState::Expired => "Expired",
         TokenState::OnDemand => "On demand",
+    }
+}
+
+fn hint(state: TokenState) -> &'static str {
+    match state {
+        TokenState::Fetching => "The first token is being fetched.",
+        TokenState::OnDemand => {
+            "Its claims come with each request, so its tokens are fetched when a request needs one."
+        }
+        _ => "",
     }
 }
 
@@ -303,3 +268,6 @@ impl fmt::Display for Text<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,10 +20,10 @@ use super::exchange::{Failed, Finished};
 use super::redact;
 
 /// Exchanges that the ring keeps.
-pub const KEPT: usize = 500;
+pub(super) const KEPT: usize = 500;
 
 /// Streams at once: a few browser tabs for each of a few people.
-pub const SUBSCRIBERS: usize = 32;
+const SUBSCRIBERS: usize = 32;
 
 /// Events that a subscriber may be behind before it skips.
 const BEHIND: usize = 256;

@@ -78,7 +78,9 @@ fn run(messages: Receiver<Message>, mut out: impl Write, waiting: &AtomicUsize) 
         }
         write(&mut out, &mut buffer, waiting);
         // Whoever asked may have lost patience.
-        flushed.into_iter().for_each(|done| drop(done.send(())));
+        flushed.into_iter().for_each(|done| {
+            let _ = done.send(());
+        });
     }
 }
 
