@@ -1,0 +1,74 @@
+//! What telemetry costs a worker for each request: everything that happens on the request's own
+//! thread, with the collector running beside it. Without `RUST_LOG` no access log is written, but
+//! that would be the collector's work in any case.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderValue, Method, StatusCode, Uri};
+use maskinporten_proxy::telemetry::{AccessLog, Recorder, RouteId, Telemetry};
+
+/// Less than the queue holds, so that no record is dropped and every push is a real one.
+const BURST: u64 = 1024;
+
+fn exchange(recorder: &Arc<Recorder>, route: RouteId, uri: &Uri, host: &HeaderValue) {
+    // The clones are those of a request: the URI and the header share its memory.
+    let mut exchange = recorder.begin(Method::GET, uri.clone());
+    exchange.set_host(host.clone());
+    exchange.set_route(route);
+    exchange.token_ready();
+    exchange.connected();
+    exchange.head_arrived();
+    exchange.set_status(StatusCode::OK);
+    exchange.sent(512);
+    black_box(&exchange);
+}
+
+fn request_path(criterion: &mut Criterion) {
+    let (telemetry, recorders, collector) = Telemetry::new(1, AccessLog::off());
+    let route = telemetry.metrics.route("clients");
+    // Shared memory, as in a request that was parsed from a buffer.
+    let uri = Uri::from_maybe_shared(bytes::Bytes::from("/clients/1?x=1".to_owned())).expect("a path");
+    let host =
+        HeaderValue::from_maybe_shared(bytes::Bytes::from("127.0.0.1:8080".to_owned())).expect("a host");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let control = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(collector.run(async {
+            let _ = stopped.await;
+        }));
+    });
+
+    let mut group = criterion.benchmark_group("telemetry");
+    group.sample_size(20);
+    group.bench_function("an exchange, recorded", |bencher| {
+        bencher.iter_custom(|times| {
+            let mut took = Duration::ZERO;
+            let mut left = times;
+            while left > 0 {
+                let burst = left.min(BURST);
+                let start = Instant::now();
+                for _ in 0..burst {
+                    exchange(&recorders[0], route, &uri, &host);
+                }
+                took += start.elapsed();
+                left -= burst;
+                // The collector empties the queue in its own time.
+                std::thread::sleep(Duration::from_millis(30));
+            }
+            took
+        });
+    });
+    group.bench_function("the clock, read once", |bencher| bencher.iter(Instant::now));
+    group.finish();
+
+    let dropped = "maskinporten_proxy_records_dropped_total 0\n";
+    assert!(telemetry.metrics.render(&[], &[]).contains(dropped), "the queue was full: not what is measured");
+    drop(stop);
+    control.join().expect("the collector does not panic");
+}
+
+criterion_group!(benches, request_path);
+criterion_main!(benches);

@@ -1,0 +1,310 @@
+//! One exchange, from the request's head to the last byte of its response, as it is recorded.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::http::{HeaderValue, Method, StatusCode, Uri};
+use serde::Serialize;
+
+use super::metrics::RouteId;
+use super::recorder::Recorder;
+
+/// The identifier of an exchange in answers, log and status page: thirteen characters, unique
+/// within the life of the process and, by a random start, all but certainly beyond it. It is not
+/// a secret and guards nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub(super) u64);
+
+/// The trace id of a W3C `traceparent`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceId([u8; 16]);
+
+/// Whose doing it is that an exchange did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Failed {
+    /// The request was malformed, or the client went away.
+    Client,
+    /// A guard refused it.
+    Guard,
+    /// No token was to be had.
+    Token,
+    /// The upstream could not be reached, broke off, or answered 5xx.
+    Upstream,
+}
+
+/// Where the time of an exchange went, in phases that follow one another.
+///
+/// What is left of `total` is the proxy's own work and the reading of the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// Waiting for a token. Nearly nothing where a live one is held.
+    pub token: Duration,
+    /// Getting a connection: from the pool, or TCP and TLS.
+    pub connect: Duration,
+    /// From the request being handed to the connection to the response's head.
+    pub head: Duration,
+    /// From the response's head to its last byte.
+    pub body: Duration,
+    /// From the request's head to the end.
+    pub total: Duration,
+}
+
+/// The record of an exchange that is over. To make one costs no allocation: the URI and the
+/// header value share the memory of the request they came with.
+///
+/// It holds the request as it came, so it has no `Debug`; it is redacted when it is written.
+#[derive(Clone)]
+pub struct Finished {
+    pub id: RequestId,
+    pub started: Instant,
+    pub method: Method,
+    /// In the form in which the client sent it (RFC 9112 §3.2).
+    pub uri: Uri,
+    pub host: Option<HeaderValue>,
+    /// [`RouteId::NONE`] where no route took the request.
+    pub route: RouteId,
+    /// `None` where the client left before there was one.
+    pub status: Option<StatusCode>,
+    pub failed: Option<Failed>,
+    /// What went wrong, as the client was told.
+    pub detail: Option<Box<str>>,
+    pub timing: Timing,
+    /// Bytes of the request's body.
+    pub received: u64,
+    /// Bytes of the response's body.
+    pub sent: u64,
+    pub trace: Option<TraceId>,
+}
+
+/// An exchange under way. It is recorded when it is dropped, however it ends; one that is dropped
+/// without a status counts as given up by the client.
+pub struct Exchange {
+    recorder: Arc<Recorder>,
+    mark: Instant,
+    record: Finished,
+}
+
+impl RequestId {
+    /// Crockford's alphabet in lower case: no `i`, `l`, `o`, `u`, nothing that looks like another.
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 13];
+        for (place, shift) in text.iter_mut().zip((0..13).rev()) {
+            *place = Self::ALPHABET[(self.0 >> (shift * 5)) as usize & 31];
+        }
+        f.write_str(std::str::from_utf8(&text).expect("the alphabet is ASCII"))
+    }
+}
+
+impl TraceId {
+    /// Reads a `traceparent` of version 00, or of a later one that begins the same way (W3C Trace
+    /// Context §3.2.2). `None` for anything that is malformed or all zero.
+    pub fn from_traceparent(value: &[u8]) -> Option<Self> {
+        let version = hex_byte(value.get(..2)?)?;
+        let well_formed = match version {
+            0 => value.len() == 55,
+            0xff => false,
+            _ => value.len() == 55 || value.get(55) == Some(&b'-'),
+        };
+        let dashes = [2, 35, 52].iter().all(|&at| value.get(at) == Some(&b'-'));
+        if !well_formed || !dashes {
+            return None;
+        }
+        let mut id = [0; 16];
+        for (byte, text) in id.iter_mut().zip(value[3..35].chunks_exact(2)) {
+            *byte = hex_byte(text)?;
+        }
+        let mut parent = 0;
+        for text in value[36..52].chunks_exact(2) {
+            parent |= hex_byte(text)?;
+        }
+        hex_byte(&value[53..55])?;
+        (id != [0; 16] && parent != 0).then_some(Self(id))
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Failed {
+    pub const ALL: [Self; 4] = [Self::Client, Self::Guard, Self::Token, Self::Upstream];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Guard => "guard",
+            Self::Token => "token",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(recorder: Arc<Recorder>, id: RequestId, method: Method, uri: Uri) -> Self {
+        let started = Instant::now();
+        let record = Finished {
+            id,
+            started,
+            method,
+            uri,
+            host: None,
+            route: RouteId::NONE,
+            status: None,
+            failed: None,
+            detail: None,
+            timing: Timing::default(),
+            received: 0,
+            sent: 0,
+            trace: None,
+        };
+        Self { recorder, mark: started, record }
+    }
+
+    pub fn id(&self) -> RequestId {
+        self.record.id
+    }
+
+    pub fn set_host(&mut self, host: HeaderValue) {
+        self.record.host = Some(host);
+    }
+
+    pub fn set_trace(&mut self, trace: Option<TraceId>) {
+        self.record.trace = trace;
+    }
+
+    pub fn set_route(&mut self, route: RouteId) {
+        self.record.route = route;
+        self.mark = Instant::now();
+    }
+
+    /// The token is there.
+    pub fn token_ready(&mut self) {
+        let took = self.lap();
+        self.record.timing.token += took;
+    }
+
+    /// A connection to the upstream is there.
+    pub fn connected(&mut self) {
+        let took = self.lap();
+        self.record.timing.connect += took;
+    }
+
+    /// The upstream's response head is there. Not for answers of the proxy's own.
+    pub fn head_arrived(&mut self) {
+        let took = self.lap();
+        self.record.timing.head += took;
+    }
+
+    /// The status that the client is sent. 5xx of the upstream itself is told with
+    /// [`fail`](Self::fail) like any other failure.
+    pub fn set_status(&mut self, status: StatusCode) {
+        self.record.status = Some(status);
+    }
+
+    /// Who is at fault, and what the client was told of it. The first call counts.
+    pub fn fail(&mut self, failed: Failed, detail: Option<Box<str>>) {
+        if self.record.failed.is_none() {
+            self.record.failed = Some(failed);
+            self.record.detail = detail;
+        }
+    }
+
+    /// Bytes of the request's body passed on.
+    pub fn received(&mut self, bytes: u64) {
+        self.record.received += bytes;
+    }
+
+    /// Bytes of the response's body passed on.
+    pub fn sent(&mut self, bytes: u64) {
+        self.record.sent += bytes;
+    }
+
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now.duration_since(std::mem::replace(&mut self.mark, now))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let record = &mut self.record;
+        record.timing.total = now.duration_since(record.started);
+        if record.timing.head > Duration::ZERO {
+            record.timing.body = now.duration_since(self.mark);
+        }
+        if record.status.is_none() {
+            record.failed.get_or_insert(Failed::Client);
+        }
+        // The record is moved out by replacing what it shares, not by copying it.
+        let record = Finished {
+            uri: std::mem::take(&mut record.uri),
+            host: record.host.take(),
+            detail: record.detail.take(),
+            method: std::mem::take(&mut record.method),
+            ..*record
+        };
+        self.recorder.finish(record);
+    }
+}
+
+fn hex_byte(text: &[u8]) -> Option<u8> {
+    let nibble = |b: u8| match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'a'..=b'f' => Some(b - b'a' + 10),
+        _ => None,
+    };
+    match text {
+        [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_thirteen_plain_characters() {
+        assert_eq!(RequestId(0).to_string(), "0000000000000");
+        assert_eq!(RequestId(u64::MAX).to_string(), "fzzzzzzzzzzzz");
+        assert_ne!(RequestId(1).to_string(), RequestId(2).to_string());
+    }
+
+    #[test]
+    fn reads_trace_ids_as_the_trace_context_defines_them() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let parse = |text: &str| TraceId::from_traceparent(text.as_bytes()).map(|id| id.to_string());
+        assert_eq!(parse(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(), Some(id));
+        assert_eq!(parse(&format!("cc-{id}-00f067aa0ba902b7-01-more")).as_deref(), Some(id));
+        for wrong in [
+            String::new(),
+            format!("00-{id}-00f067aa0ba902b7"),
+            format!("00-{id}-00f067aa0ba902b7-01-more"),
+            format!("ff-{id}-00f067aa0ba902b7-01"),
+            format!("cc-{id}-00f067aa0ba902b7-01.more"),
+            format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{id}-0000000000000000-01"),
+            format!("00-{id}-00f067aa0ba902bx-01"),
+            format!("00-{id}-00f067aa0ba902b7-0g"),
+            format!("00_{id}-00f067aa0ba902b7-01"),
+        ] {
+            assert_eq!(parse(&wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The exchanges that finished last, redacted, and the streams of those that finish now.
+//!
+//! Both are bounded: the ring keeps the newest [`KEPT`], a subscriber that does not read skips
+//! what does not fit its queue and is told how much, and there are at most [`SUBSCRIBERS`].
+//! Only the control runtime comes here, so the lock is never waited for by a worker.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use ::http::Uri;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use tokio::sync::mpsc;
+
+use super::exchange::{Failed, Finished};
+use super::redact;
+
+/// Exchanges that the ring keeps.
+pub(super) const KEPT: usize = 500;
+
+/// Streams at once: a few browser tabs for each of a few people.
+const SUBSCRIBERS: usize = 32;
+
+/// Events that a subscriber may be behind before it skips.
+const BEHIND: usize = 256;
+
+/// RFC 3339 in UTC, with microseconds, as tracing's own lines have it.
+const TIMESTAMP: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+
+/// A finished exchange as it is shown: redacted, and with durations in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    pub id: String,
+    /// When the request's head had arrived.
+    pub time: String,
+    pub method: String,
+    /// The request target as it came, its query redacted.
+    pub path: String,
+    /// How the target was written: `origin`, `absolute`, `authority` or `asterisk`.
+    pub form: &'static str,
+    pub host: Option<String>,
+    pub route: Option<Arc<str>>,
+    pub status: Option<u16>,
+    pub duration_ms: f64,
+    pub failed: Option<Failed>,
+    /// What the client was told of the failure.
+    pub detail: Option<String>,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the response's body.
+    pub bytes_out: u64,
+    /// Of the request's `traceparent`.
+    pub trace_id: Option<String>,
+    pub phases: Phases,
+}
+
+/// Where the time went, in milliseconds; see [`Timing`](super::Timing).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Phases {
+    pub token: f64,
+    pub connect: f64,
+    pub head: f64,
+    pub body: f64,
+}
+
+/// The ring and the subscribers.
+#[derive(Debug, Default)]
+pub struct Recent(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    ring: VecDeque<Arc<Entry>>,
+    subscribers: Vec<Subscriber>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    events: mpsc::Sender<Event>,
+    skipped: u64,
+}
+
+/// What a subscriber receives.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An [`Entry`] as JSON, without line breaks.
+    Finished(Arc<str>),
+    /// So many exchanges were left out before the next one.
+    Skipped(u64),
+}
+
+/// A stream of the exchanges that finish from now on. It ends with the collector.
+#[derive(Debug)]
+pub struct Subscription(mpsc::Receiver<Event>);
+
+/// Every stream is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there are {SUBSCRIBERS} live streams already")]
+pub struct TooManySubscribers;
+
+impl Recent {
+    /// The ring's entries, newest first.
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
+        self.lock().ring.iter().rev().cloned().collect()
+    }
+
+    /// Subscribes to what finishes from now on.
+    pub fn subscribe(&self) -> Result<Subscription, TooManySubscribers> {
+        let mut inner = self.lock();
+        inner.subscribers.retain(|subscriber| !subscriber.events.is_closed());
+        if inner.subscribers.len() >= SUBSCRIBERS {
+            return Err(TooManySubscribers);
+        }
+        let (events, receiver) = mpsc::channel(BEHIND);
+        if !inner.closed {
+            inner.subscribers.push(Subscriber { events, skipped: 0 });
+        }
+        Ok(Subscription(receiver))
+    }
+
+    pub(super) fn push(&self, entry: Entry) {
+        let mut inner = self.lock();
+        let entry = Arc::new(entry);
+        if inner.ring.len() == KEPT {
+            inner.ring.pop_front();
+        }
+        inner.ring.push_back(Arc::clone(&entry));
+        if inner.subscribers.is_empty() {
+            return;
+        }
+        let json: Arc<str> =
+            serde_json::to_string(&*entry).expect("an entry holds nothing that JSON cannot").into();
+        inner.subscribers.retain_mut(|subscriber| subscriber.send(&json));
+    }
+
+    /// Ends every stream, now and later.
+    pub(super) fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.subscribers.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscription {
+    /// The next event; `None` once there will be no more.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.poll_recv(context)
+    }
+
+    /// As [`poll_next`](Self::poll_next).
+    pub async fn next(&mut self) -> Option<Event> {
+        self.0.recv().await
+    }
+}
+
+impl Subscriber {
+    /// `false` once nobody listens.
+    fn send(&mut self, json: &Arc<str>) -> bool {
+        // The notice of what was left out takes a place of its own, before the next entry.
+        if self.skipped > 0 && self.events.capacity() >= 2 {
+            match self.events.try_send(Event::Skipped(self.skipped)) {
+                Ok(()) => self.skipped = 0,
+                Err(_) => return !self.events.is_closed(),
+            }
+        }
+        if self.skipped > 0 {
+            self.skipped += 1;
+            return !self.events.is_closed();
+        }
+        match self.events.try_send(Event::Finished(Arc::clone(json))) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.skipped += 1;
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+}
+
+impl Entry {
+    /// Redacts `record`. `now` is the same moment by both clocks, which dates the record.
+    pub(super) fn new(record: &Finished, route: Option<Arc<str>>, now: (SystemTime, Instant)) -> Self {
+        let started = now.0 - now.1.saturating_duration_since(record.started);
+        let timing = &record.timing;
+        Self {
+            id: record.id.to_string(),
+            time: timestamp(started),
+            method: redact::text(record.method.as_str()).into_owned(),
+            path: target(&record.uri),
+            form: form(&record.uri),
+            host: record
+                .host
+                .as_ref()
+                .map(|host| redact::text(&String::from_utf8_lossy(host.as_bytes())).into_owned()),
+            route,
+            status: record.status.map(|status| status.as_u16()),
+            duration_ms: milliseconds(timing.total),
+            failed: record.failed,
+            detail: record.detail.as_ref().map(|detail| redact::text(detail).into_owned()),
+            bytes_in: record.received,
+            bytes_out: record.sent,
+            trace_id: record.trace.map(|trace| trace.to_string()),
+            phases: Phases {
+                token: milliseconds(timing.token),
+                connect: milliseconds(timing.connect),
+                head: milliseconds(timing.head),
+                body: milliseconds(timing.body),
+            },
+        }
+    }
+
+    /// The target without its query, which may hold what no log should.
+    pub fn path_alone(&self) -> &str {
+        self.path.split('?').next().unwrap_or_default()
+    }
+}
+
+/// A moment as everything on the admin listener and in the log writes it: RFC 3339, UTC.
+pub fn timestamp(time: SystemTime) -> String {
+    OffsetDateTime::from(time).format(TIMESTAMP).unwrap_or_else(|_| String::from("-"))
+}
+
+fn target(uri: &Uri) -> String {
+    let mut target = String::new();
+    if let Some(scheme) = uri.scheme_str() {
+        target.push_str(scheme);
+        target.push_str("://");
+    }
+    if let Some(authority) = uri.authority() {
+        // Userinfo would be a password; the proxy refuses it, but the record is made before.
+        let authority = authority.as_str();
+        target.push_str(authority.rsplit_once('@').map_or(authority, |(_, host)| host));
+    }
+    if uri.path_and_query().is_some() {
+        target.push_str(&redact::path(uri.path()));
+    }
+    if let Some(query) = uri.query() {
+        target.push('?');
+        target.push_str(&redact::query(query));
+    }
+    target
+}
+
+/// RFC 9112 §3.2.
+fn form(uri: &Uri) -> &'static str {
+    match (uri.scheme(), uri.authority()) {
+        (Some(_), _) => "absolute",
+        (None, Some(_)) => "authority",
+        (None, None) if uri.path() == "*" => "asterisk",
+        (None, None) => "origin",
+    }
+}
+
+/// To the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests;
