@@ -17,6 +17,7 @@ use crate::oauth::assertion::{Assertion, KeyIdentity, SignError, Signer};
 use crate::oauth::error::{Class, TokenError};
 use crate::oauth::gate::{FetchError, Gate, Pass};
 use crate::oauth::identity::Identity;
+use crate::oauth::observer::{Observer, Outcome};
 use crate::oauth::skew::Skew;
 use crate::oauth::token_endpoint::{self, AccessToken};
 use crate::oauth::transport::TokenHttp;
@@ -25,22 +26,6 @@ use crate::oauth::{exchange, metadata};
 /// Token requests of one client under way at once: a thousand cold identities do not open a
 /// thousand connections. Waiters are served in the order in which they came.
 const AT_ONCE: usize = 64;
-
-/// Told of each attempt to get a token; for metrics.
-pub trait Observer: fmt::Debug + Send + Sync + 'static {
-    /// One token request of `client` (its name in the configuration) took `took` and ended so.
-    fn fetched(&self, client: &str, outcome: Outcome, took: Duration);
-}
-
-/// How an attempt to get a token ended; a label of few values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    Obtained,
-    /// Refused in a way that a person must mend.
-    Refused,
-    /// Anything that may pass by itself.
-    Failed,
-}
 
 /// What all clients share.
 #[derive(Debug)]
@@ -66,25 +51,6 @@ pub struct GrantClient {
     gate: Gate,
     exchange_gate: Gate,
     skew: Skew,
-}
-
-impl Outcome {
-    /// As a metric's label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Obtained => "ok",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-
-    fn of<T>(result: &Result<T, TokenError>) -> Self {
-        match result {
-            Ok(_) => Self::Obtained,
-            Err(error) if error.class() == Class::Permanent => Self::Refused,
-            Err(_) => Self::Failed,
-        }
-    }
 }
 
 impl GrantClient {
@@ -175,9 +141,18 @@ impl GrantClient {
 
     /// A Maskinporten token for `identity`, unless a pause is in force. A refusal that a freshly
     /// signed grant may mend gets one at once.
-    pub(in crate::oauth) async fn token(&self, identity: &Identity) -> Result<AccessToken, FetchError> {
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be had, with the time of the next attempt where that is not the caller's to
+    /// choose; a pause that nobody asked for is `longest_pause` at most.
+    pub async fn token(
+        &self,
+        identity: &Identity,
+        longest_pause: Duration,
+    ) -> Result<AccessToken, FetchError> {
         let _turn = self.fetches.acquire().await.map_err(|_| interrupted())?;
-        let pass = self.gate.enter().await?;
+        let pass = self.gate.enter(longest_pause).await?;
         let mut result = self.attempt(identity).await;
         if let Err(error) = &result
             && self.is_worth_another(error)
@@ -194,9 +169,10 @@ impl GrantClient {
         identity: &Identity,
         platform: &HttpUrl,
         token: &AccessToken,
+        longest_pause: Duration,
     ) -> Result<AccessToken, FetchError> {
         let _turn = self.fetches.acquire().await.map_err(|_| interrupted())?;
-        let pass = self.exchange_gate.enter().await?;
+        let pass = self.exchange_gate.enter(longest_pause).await?;
         let http = self.tools.http.load_full();
         let clock = &self.tools.clock;
         let began = clock.monotonic();

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::HttpUrl;
@@ -14,11 +15,19 @@ use crate::oauth::token_endpoint::AccessToken;
 /// The result of a fetch, in time.
 pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, FetchError>> + Send + 'a>>;
 
+/// How a token is to be fetched.
+#[derive(Clone, Copy, Debug)]
+pub struct Errand {
+    /// The API refused the last token: nothing which led to it may be used again.
+    pub anew: bool,
+    /// The longest pause after a failure, unless the other side asks for one.
+    pub longest_pause: Duration,
+}
+
 /// Gets a token, however that is done. Called by one caller at a time.
 pub trait Fetch: Send + Sync + 'static {
-    /// One attempt. `anew` says that the API refused the last token, so that nothing which led to
-    /// it may be used again.
-    fn fetch(&self, anew: bool) -> Fetching<'_>;
+    /// One attempt.
+    fn fetch(&self, errand: Errand) -> Fetching<'_>;
 }
 
 /// Fetches at Maskinporten, and at Altinn where the identity's profile asks for the exchange.
@@ -35,18 +44,18 @@ impl IdentityFetch {
         Self { identity, clock, maskinporten: Mutex::default() }
     }
 
-    async fn exchanged(&self, platform: &HttpUrl, anew: bool) -> Result<AccessToken, FetchError> {
+    async fn exchanged(&self, platform: &HttpUrl, errand: Errand) -> Result<AccessToken, FetchError> {
         let client = self.identity.profile().client();
-        let kept = self.held().take().filter(|token| !anew && self.has_time_left(token));
+        let kept = self.held().take().filter(|token| !errand.anew && self.has_time_left(token));
         let reused = kept.is_some();
         let mut token = match kept {
             Some(token) => token,
-            None => client.token(&self.identity).await?,
+            None => client.token(&self.identity, errand.longest_pause).await?,
         };
-        let mut result = client.exchange(&self.identity, platform, &token).await;
+        let mut result = client.exchange(&self.identity, platform, &token, errand.longest_pause).await;
         if reused && result.as_ref().is_err_and(is_refusal) {
-            token = client.token(&self.identity).await?;
-            result = client.exchange(&self.identity, platform, &token).await;
+            token = client.token(&self.identity, errand.longest_pause).await?;
+            result = client.exchange(&self.identity, platform, &token, errand.longest_pause).await;
         }
         if !result.as_ref().is_err_and(is_refusal) {
             *self.held() = Some(token);
@@ -67,12 +76,12 @@ impl IdentityFetch {
 }
 
 impl Fetch for IdentityFetch {
-    fn fetch(&self, anew: bool) -> Fetching<'_> {
+    fn fetch(&self, errand: Errand) -> Fetching<'_> {
         Box::pin(async move {
             let profile = self.identity.profile();
             match profile.exchange() {
-                None => profile.client().token(&self.identity).await,
-                Some(platform) => self.exchanged(platform, anew).await,
+                None => profile.client().token(&self.identity, errand.longest_pause).await,
+                Some(platform) => self.exchanged(platform, errand).await,
             }
         })
     }

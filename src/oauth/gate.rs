@@ -13,8 +13,8 @@ use crate::oauth::error::{Class, TokenError};
 /// The first pause is half of this up to all of it; each further one twice as long.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// The longest pause between attempts while no token may be held: recovery is noticed within it.
-const LONGEST: Duration = Duration::from_secs(15);
+/// No pause after a fault that may pass is longer, unless the other side asked for it.
+pub(in crate::oauth) const LONGEST: Duration = Duration::from_secs(60);
 
 /// The pause after a refusal that only a person can mend.
 pub(in crate::oauth) const PERMANENT: Duration = Duration::from_secs(60);
@@ -48,14 +48,24 @@ struct State {
 
 #[derive(Clone, Debug)]
 struct Shut {
-    until: Instant,
+    since: Instant,
+    pause: Pause,
     error: Arc<TokenError>,
+}
+
+/// How long to wait after a failure, and whether one in a hurry may wait for less.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::oauth) struct Pause {
+    length: Duration,
+    jitter: f64,
+    firm: bool,
 }
 
 /// Leave to make one attempt. While the last one failed, the only such leave there is.
 pub(in crate::oauth) struct Pass<'a> {
     gate: &'a Gate,
     epoch: u64,
+    longest: Duration,
     _probe: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
 
@@ -64,16 +74,17 @@ impl Gate {
         Self { clock, state: Mutex::default(), probe: tokio::sync::Mutex::new(()) }
     }
 
-    /// Waits for leave to make an attempt; an error where the gate is shut.
-    pub(in crate::oauth) async fn enter(&self) -> Result<Pass<'_>, FetchError> {
-        if let Some(epoch) = self.admit()? {
-            return Ok(Pass { gate: self, epoch, _probe: None });
+    /// Waits for leave to make an attempt; an error where the gate is shut. A pause that nobody
+    /// asked for is `longest` at most: how long depends on what there is to lose by waiting.
+    pub(in crate::oauth) async fn enter(&self, longest: Duration) -> Result<Pass<'_>, FetchError> {
+        if let Some(epoch) = self.admit(longest)? {
+            return Ok(Pass { gate: self, epoch, longest, _probe: None });
         }
         let probe = self.probe.lock().await;
         // The attempt that was waited for may have opened the gate, or shut it again.
-        match self.admit()? {
-            Some(epoch) => Ok(Pass { gate: self, epoch, _probe: None }),
-            None => Ok(Pass { gate: self, epoch: self.lock().epoch, _probe: Some(probe) }),
+        match self.admit(longest)? {
+            Some(epoch) => Ok(Pass { gate: self, epoch, longest, _probe: None }),
+            None => Ok(Pass { gate: self, epoch: self.lock().epoch, longest, _probe: Some(probe) }),
         }
     }
 
@@ -86,13 +97,14 @@ impl Gate {
     }
 
     /// The epoch where the gate is open, `None` where one attempt at a time may go ahead.
-    fn admit(&self) -> Result<Option<u64>, FetchError> {
+    fn admit(&self, longest: Duration) -> Result<Option<u64>, FetchError> {
         let state = self.lock();
-        match &state.shut {
-            None => Ok(Some(state.epoch)),
-            Some(shut) if self.clock.monotonic() >= shut.until => Ok(None),
-            Some(shut) => Err(FetchError { error: Arc::clone(&shut.error), not_before: Some(shut.until) }),
+        let Some(shut) = &state.shut else { return Ok(Some(state.epoch)) };
+        let until = shut.since + shut.pause.within(longest);
+        if self.clock.monotonic() >= until {
+            return Ok(None);
         }
+        Err(FetchError { error: Arc::clone(&shut.error), not_before: Some(until) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -115,26 +127,37 @@ impl Pass<'_> {
         if state.epoch == self.epoch {
             state.failures += 1;
             state.epoch += 1;
-            let until = self.gate.clock.monotonic() + pause(error, state.failures, LONGEST);
-            state.shut = Some(Shut { until, error: Arc::clone(error) });
+            let pause = Pause::after(error, state.failures);
+            state.shut = Some(Shut { since: self.gate.clock.monotonic(), pause, error: Arc::clone(error) });
         }
-        let not_before = state.shut.as_ref().map(|shut| shut.until);
+        let not_before = state.shut.as_ref().map(|shut| shut.since + shut.pause.within(self.longest));
         FetchError { error: Arc::clone(error), not_before }
     }
 }
 
-/// The pause after `error`, which was the `failures`-th in a row: what the other side asked for;
-/// a minute after a refusal that a person must mend; else twice as long each time, up to
-/// `longest`, with jitter so that many proxies do not come back in step.
-pub(in crate::oauth) fn pause(error: &TokenError, failures: u32, longest: Duration) -> Duration {
-    if let Some(asked) = error.retry_after() {
-        return asked.max(SHORTEST_ASKED).mul_f64(1.0 + jitter() / 20.0);
+impl Pause {
+    /// The pause after `error`, which was the `failures`-th in a row: what the other side asked
+    /// for; a minute after a refusal that a person must mend; else twice as long each time. With
+    /// jitter, so that many proxies do not come back in step.
+    pub(in crate::oauth) fn after(error: &TokenError, failures: u32) -> Self {
+        let jitter = jitter();
+        if let Some(asked) = error.retry_after() {
+            return Self { length: asked.max(SHORTEST_ASKED), jitter, firm: true };
+        }
+        if error.class() == Class::Permanent {
+            return Self { length: PERMANENT, jitter, firm: true };
+        }
+        let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
+        Self { length: doubled.min(LONGEST), jitter, firm: false }
     }
-    if error.class() == Class::Permanent {
-        return PERMANENT.mul_f64(1.0 + jitter() / 10.0);
+
+    /// The pause for one to whom `longest` is long enough.
+    pub(in crate::oauth) fn within(&self, longest: Duration) -> Duration {
+        if self.firm {
+            return self.length.mul_f64(1.0 + self.jitter / 20.0);
+        }
+        self.length.min(longest).mul_f64(0.5 + self.jitter / 2.0)
     }
-    let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    doubled.min(longest).mul_f64(0.5 + jitter() / 2.0)
 }
 
 /// From 0 to 1, evenly.

@@ -16,9 +16,10 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::config;
 use crate::oauth::assertion::Signer;
-use crate::oauth::client::{GrantClient, Observer, Tools};
+use crate::oauth::client::{GrantClient, Tools};
 use crate::oauth::fetch::IdentityFetch;
 use crate::oauth::identity::Identity;
+use crate::oauth::observer::Observer;
 use crate::oauth::token_source::TokenSource;
 use crate::oauth::transport::TokenHttp;
 

@@ -8,6 +8,9 @@ use super::*;
 use crate::oauth::Profile;
 use crate::oauth::testing::{Bench, Endpoint, TestSigner, answer, config, refusal_answer, token_answer};
 
+/// Long enough for no pause to be cut.
+const PAUSE: Duration = Duration::from_secs(60);
+
 fn unix(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs()
 }
@@ -39,12 +42,12 @@ async fn a_clock_that_is_off_is_corrected_for_and_reported() {
         let endpoint = strict(server, server).await;
         let identity = bench.identity(&endpoint);
         let client = identity.profile().client();
-        client.token(&identity).await.expect("the second grant has the server's time");
+        client.token(&identity, PAUSE).await.expect("the second grant has the server's time");
         assert_eq!(endpoint.seen().len(), 2, "{offset}");
         let reported = client.skew_seconds().expect("it had a Date");
         assert!((reported - offset).abs() <= 1, "{offset}: {reported}");
 
-        client.token(&identity).await.expect("it knows now");
+        client.token(&identity, PAUSE).await.expect("it knows now");
         assert_eq!(endpoint.seen().len(), 3, "{offset}");
     }
 }
@@ -56,7 +59,7 @@ async fn small_differences_need_no_correction() {
         let server = unix(bench.clock.wall()).saturating_add_signed(offset);
         let endpoint = strict(server, server).await;
         let identity = bench.identity(&endpoint);
-        identity.profile().client().token(&identity).await.expect("accepted at once");
+        identity.profile().client().token(&identity, PAUSE).await.expect("accepted at once");
         assert_eq!(endpoint.seen().len(), 1, "{offset}");
     }
 }
@@ -69,7 +72,7 @@ async fn a_date_that_lies_spoils_nothing() {
     let identity = bench.identity(&endpoint);
     let client = identity.profile().client();
     for _ in 0..3 {
-        client.token(&identity).await.expect("our clock is right");
+        client.token(&identity, PAUSE).await.expect("our clock is right");
     }
     assert_eq!(endpoint.seen().len(), 3);
 }
@@ -83,14 +86,14 @@ async fn a_used_grant_is_followed_by_one_fresh_one() {
     })
     .await;
     let identity = bench.identity(&endpoint);
-    identity.profile().client().token(&identity).await.expect("the second is fresh");
+    identity.profile().client().token(&identity, PAUSE).await.expect("the second is fresh");
     let seen = endpoint.seen();
     assert_eq!(seen.len(), 2);
     assert_ne!(seen[0].grant()["jti"], seen[1].grant()["jti"]);
 
     let stubborn = Endpoint::start(|_, _| refusal_answer("The grant has been used (MP-012)")).await;
     let identity = bench.identity(&stubborn);
-    let error = identity.profile().client().token(&identity).await.expect_err("twice used").error;
+    let error = identity.profile().client().token(&identity, PAUSE).await.expect_err("twice used").error;
     assert_eq!(error.code(), Some("MP-012"));
     assert_eq!(stubborn.seen().len(), 2, "one more attempt, not many");
 }
@@ -101,7 +104,7 @@ async fn a_refusal_for_good_is_asked_once() {
         let bench = Bench::new();
         let endpoint = Endpoint::start(move |_, _| refusal_answer(description)).await;
         let identity = bench.identity(&endpoint);
-        let error = identity.profile().client().token(&identity).await.expect_err("refused");
+        let error = identity.profile().client().token(&identity, PAUSE).await.expect_err("refused");
         assert_eq!(error.error.class(), Class::Permanent);
         assert_eq!(endpoint.seen().len(), 1, "{description}");
         let outcomes = bench.observer.0.lock().expect("nobody panicked").clone();
@@ -123,16 +126,16 @@ async fn a_pause_that_was_asked_for_holds_for_every_identity_of_the_client() {
         let profile = Profile::new(Arc::clone(&client), vec!["a:b".into()], Vec::new(), None);
         Identity::new(profile).with_consumer_org(org)
     };
-    client.token(&identity("910753614")).await.expect_err("429");
+    client.token(&identity("910753614"), PAUSE).await.expect_err("429");
     for org in ["910753614", "889640782", "991825827"] {
-        let told = client.token(&identity(org)).await.expect_err("the pause is in force");
+        let told = client.token(&identity(org), PAUSE).await.expect_err("the pause is in force");
         assert!(matches!(*told.error, TokenError::Unavailable { status: 429, .. }));
         let left = told.not_before.expect("until a time") - bench.clock.monotonic();
         assert!(left >= Duration::from_secs(20) && left <= Duration::from_secs(21), "{left:?}");
     }
     assert_eq!(endpoint.seen().len(), 1);
     bench.clock.advance(Duration::from_secs(22));
-    client.token(&identity("889640782")).await.expect("the pause is over");
+    client.token(&identity("889640782"), PAUSE).await.expect("the pause is over");
 }
 
 #[tokio::test]
@@ -145,8 +148,8 @@ async fn what_is_wrong_with_one_identity_stops_no_other() {
     .await;
     let identity = bench.identity(&endpoint);
     let client = identity.profile().client();
-    client.token(&identity.clone().with_consumer_org("910753614")).await.expect_err("not delegated");
-    client.token(&identity.clone().with_consumer_org("889640782")).await.expect("delegated");
+    client.token(&identity.clone().with_consumer_org("910753614"), PAUSE).await.expect_err("not delegated");
+    client.token(&identity.clone().with_consumer_org("889640782"), PAUSE).await.expect("delegated");
 }
 
 #[tokio::test]
@@ -172,14 +175,14 @@ async fn the_endpoint_is_looked_up_once_and_again_after_a_failure() {
     let identity = Identity::new(Profile::new(Arc::clone(&client), vec!["a:b".into()], Vec::new(), None));
     let lookups = || endpoint.seen().iter().filter(|seen| seen.path != "/token").count();
 
-    client.token(&identity).await.expect("a token");
-    client.token(&identity).await.expect("a token");
+    client.token(&identity, PAUSE).await.expect("a token");
+    client.token(&identity, PAUSE).await.expect("a token");
     assert_eq!(lookups(), 1);
     FAIL.store(1, Ordering::Relaxed);
-    client.token(&identity).await.expect_err("404");
+    client.token(&identity, PAUSE).await.expect_err("404");
     FAIL.store(0, Ordering::Relaxed);
     bench.clock.advance(Duration::from_secs(20));
-    client.token(&identity).await.expect("a token");
+    client.token(&identity, PAUSE).await.expect("a token");
     assert_eq!(lookups(), 2);
 }
 
@@ -203,15 +206,15 @@ async fn what_is_wrong_with_the_client_is_asked_once_for_all_its_identities() {
     .await;
     let identity = bench.identity(&endpoint);
     let client = identity.profile().client();
-    client.token(&identity).await.expect_err("refused");
+    client.token(&identity, PAUSE).await.expect_err("refused");
     let other = identity.clone().with_consumer_org("889640782");
-    let told = client.token(&other).await.expect_err("it would be refused too").error;
+    let told = client.token(&other, PAUSE).await.expect_err("it would be refused too").error;
     assert_eq!(told.code(), Some("MP-100"));
     bench.clock.advance(Duration::from_secs(59));
-    client.token(&other).await.expect_err("a minute is not over");
+    client.token(&other, PAUSE).await.expect_err("a minute is not over");
     assert_eq!(endpoint.seen().len(), 1);
     client.retry_now();
-    client.token(&other).await.expect("the client was registered meanwhile");
+    client.token(&other, PAUSE).await.expect("the client was registered meanwhile");
 }
 
 #[tokio::test]
@@ -221,7 +224,7 @@ async fn many_cold_identities_open_a_bounded_number_of_connections() {
     let identity = bench.identity(&endpoint);
     let fetches = (0..200).map(|number| {
         let identity = identity.clone().with_consumer_org(number.to_string());
-        tokio::spawn(async move { identity.profile().client().token(&identity).await.map(|_| ()) })
+        tokio::spawn(async move { identity.profile().client().token(&identity, PAUSE).await.map(|_| ()) })
     });
     for fetch in fetches.collect::<Vec<_>>() {
         fetch.await.expect("no panic").expect("a token");

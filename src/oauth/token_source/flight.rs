@@ -9,16 +9,16 @@ use tokio::sync::watch;
 use super::live::Live;
 use super::{Authorization, Cold, Failure, Landing, TokenSource};
 use crate::oauth::error::TokenError;
-use crate::oauth::gate::{FetchError, pause};
+use crate::oauth::fetch::Errand;
+use crate::oauth::gate::{FetchError, LONGEST, Pause};
 use crate::oauth::mp::Language;
 use crate::oauth::token_endpoint::AccessToken;
 
-/// Pauses between attempts while a token is held: up to a quarter of what is left of its life,
-/// within these bounds.
-const LONGEST_PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+/// The longest pause between attempts while no token is held, and requests are failing for it.
+const COLD: Duration = Duration::from_secs(6);
 
-/// After a failure nobody tries again sooner, whatever the pause that was asked for.
-pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
+/// After a failure nobody tries again sooner, whatever little is left of a token's life.
+pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A fetch under way. It always lands: where its task is cut off, with an error.
 struct Flight {
@@ -56,9 +56,10 @@ impl TokenSource {
         let anew = std::mem::take(&mut cold.anew);
         drop(cold);
 
+        let errand = Errand { anew, longest_pause: self.longest_pause() };
         let takeoff = Flight { source: Arc::clone(self), landing, landed: false };
         self.runtime.spawn(async move {
-            let result = takeoff.source.fetch.fetch(anew).await;
+            let result = takeoff.source.fetch.fetch(errand).await;
             takeoff.land(result);
         });
         Boarding::Waiting(flight)
@@ -86,7 +87,7 @@ impl TokenSource {
             Err(FetchError { error, not_before }) => {
                 let now = self.clock.monotonic();
                 cold.failures = cold.failures.saturating_add(1);
-                let own = || now + pause(&error, cold.failures, self.longest_pause());
+                let own = || now + Pause::after(&error, cold.failures).within(self.longest_pause());
                 let until = not_before.unwrap_or_else(own).max(now + SHORTEST_PAUSE);
                 let failure = Failure { retry_after: until - now, error: Arc::clone(&error) };
                 self.log_failed(&failure, cold.failures);
@@ -107,13 +108,15 @@ impl TokenSource {
         Some(Failure { error: Arc::clone(error), retry_after })
     }
 
+    /// A tenth of the time for which the held token can still be used: so there is always another
+    /// attempt before it ends, and a fault that passes before that costs nobody anything.
     fn longest_pause(&self) -> Duration {
         let left = self
             .live
             .load()
             .as_ref()
             .map_or(Duration::ZERO, |live| live.life.until(live.usable_for, &self.clock));
-        (left / 4).clamp(LONGEST_PAUSE.0, LONGEST_PAUSE.1)
+        if left.is_zero() { COLD } else { (left / 10).clamp(SHORTEST_PAUSE, LONGEST) }
     }
 
     fn log_obtained(&self, token: &AccessToken) {
