@@ -121,11 +121,13 @@ fn trust(root_pem: &Path) -> Vec<Trust> {
         Trust {
             client: "Windows: .NET, PowerShell, Edge, Chrome (for this user)",
             how: format!("certutil -user -addstore Root \"{plain}\""),
-            undo: "certutil -user -delstore Root \"maskinporten-proxy local CA …\" (its name stands in certmgr.msc)".to_owned(),
+            undo: "certutil -user -delstore Root \"maskinporten-proxy local CA\"".to_owned(),
         },
         Trust {
             client: "macOS: .NET, Safari, Chrome (for this user)",
-            how: format!("security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db {root}"),
+            how: format!(
+                "security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db {root}"
+            ),
             undo: format!("security remove-trusted-cert {root}"),
         },
         Trust {

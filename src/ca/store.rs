@@ -177,18 +177,23 @@ impl Staging {
     /// Changes places with `dir`; the old CA goes when `self` is dropped.
     fn replace(self, dir: &Path) -> Result<(), CaError> {
         if exchange(&self.0, dir).is_err() {
-            // Not every file system (and no Windows) exchanges in one step: between these two,
-            // there is no CA for a moment.
-            let old = sibling(dir, "old")?;
-            fs::rename(dir, &old).map_err(failed("replace", dir))?;
-            if let Err(error) = fs::rename(&self.0, dir) {
-                // Best effort: what is reported is why the new one did not get there.
-                let _ = fs::rename(&old, dir);
-                return Err(failed("replace", dir)(error));
-            }
-            drop(Self(old));
+            self.replace_in_steps(dir)?;
         }
         sync_parent(dir);
+        Ok(())
+    }
+
+    /// For file systems (and for Windows) that do not exchange in one step: there is no CA for the
+    /// moment between these two.
+    fn replace_in_steps(&self, dir: &Path) -> Result<(), CaError> {
+        let old = sibling(dir, "old")?;
+        fs::rename(dir, &old).map_err(failed("replace", dir))?;
+        if let Err(error) = fs::rename(&self.0, dir) {
+            // Best effort: what is reported is why the new one did not get there.
+            let _ = fs::rename(&old, dir);
+            return Err(failed("replace", dir)(error));
+        }
+        drop(Self(old));
         Ok(())
     }
 }
@@ -244,4 +249,57 @@ fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     }
     text.push_str(&format!("-----END {label}-----\n"));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with a CA's files, all with this content.
+    fn folder(parent: &Path, content: &str) -> PathBuf {
+        let dir = parent.join(content);
+        fs::create_dir(&dir).unwrap();
+        for name in [ROOT, INTERMEDIATE, KEY] {
+            fs::write(dir.join(name), content).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn without_an_exchange_two_renames_do() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = folder(temp.path(), "old");
+        Staging(folder(temp.path(), "new")).replace_in_steps(&dir).unwrap();
+        assert_eq!(fs::read_to_string(dir.join(KEY)).unwrap(), "new");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "a folder was left behind");
+    }
+
+    #[test]
+    fn where_the_second_rename_fails_the_old_one_comes_back() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = folder(temp.path(), "old");
+        let error = Staging(temp.path().join("gone")).replace_in_steps(&dir).unwrap_err();
+        assert!(matches!(error, CaError::Io { .. }), "{error}");
+        assert_eq!(fs::read_to_string(dir.join(KEY)).unwrap(), "old");
+    }
+
+    #[test]
+    fn a_staged_file_is_never_written_over() {
+        let temp = tempfile::tempdir().unwrap();
+        let staging = Staging(folder(temp.path(), "planted"));
+        let error = staging.write(KEY, b"key", 0o600).unwrap_err();
+        assert!(
+            matches!(&error, CaError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(staging.0.join(KEY)).unwrap(), "planted");
+    }
+
+    #[test]
+    fn writes_keys_as_others_read_them() {
+        let text = pem("PRIVATE KEY", &[7; 100]);
+        assert!(text.lines().all(|line| line.len() <= 64), "{}", *text);
+        let der = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).unwrap();
+        assert_eq!(der.secret_pkcs8_der(), [7; 100]);
+    }
 }
