@@ -24,14 +24,14 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Listen, Loaded};
 use crate::http::via::Via;
 use crate::net::{self, CONNECTIONS_WITHIN, Drain, DrainWatch, Listener, Outcome, TUNNELS_WITHIN, TlsError};
-use crate::oauth::transport::TransportError;
-use crate::oauth::{Setup, TokenHttp, TokenSources, token_sources};
-use crate::state::{BuildError, Live, State, Surroundings};
+use crate::oauth::{Setup, TokenSources, token_sources};
+use crate::state::{BuildError, Live, State, Surroundings, WayOut};
 use crate::telemetry::{AccessLog, Collector, Recorder, Telemetry};
 
 use self::admin_source::StatusSource;
 use self::reload::Reloader;
 use self::worker::Workers;
+
 
 /// Loads the configuration, at start and on every reload.
 pub type Load = Arc<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
@@ -56,8 +56,6 @@ pub enum StartError {
     Bind { key: &'static str, address: Listen, source: io::Error },
     #[error("`[inbound.tls]` cannot be used")]
     InboundTls(#[source] TlsError),
-    #[error("requests to token endpoints cannot be set up")]
-    TokenHttp(#[from] TransportError),
     #[error("a worker thread cannot be started")]
     Worker(#[source] io::Error),
 }
@@ -105,10 +103,11 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
     let tls = config.inbound.tls.as_ref().map(net::server_tls).transpose().map_err(StartError::InboundTls)?;
 
     let (telemetry, recorders, collector) = Telemetry::new(config.threads.get(), options.access_log.clone());
+    let way_out = WayOut::open(&config)?;
     let sources = TokenSources::new(Setup {
         runtime: Handle::current(),
         clock: options.clock.clone(),
-        http: TokenHttp::idle(),
+        http: way_out.token_http()?,
         observer: Arc::new(observer::FetchMetrics::new(Arc::clone(&telemetry.metrics))),
         capacity: token_sources::CAPACITY,
     });
@@ -125,7 +124,7 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
         inbound_tls: tls.is_some(),
         via: Via::for_this_process(),
     });
-    let state = State::build(Arc::clone(&config), &surroundings, None)?;
+    let state = State::build(Arc::clone(&config), &surroundings, Some(&way_out))?;
     surroundings.sources.reconcile(&state.fixed_sources());
     for warning in &state.warnings {
         tracing::warn!("{warning}");
@@ -163,7 +162,11 @@ impl Bound {
         let (drain, watch) = Drain::new();
         let workers = Workers::start(&self.live, &self.surroundings, &self.recorders, self.tls, &watch)
             .map_err(StartError::Worker)?;
-        let collector = tokio::spawn(self.collector.run());
+        let (written, stopped) = tokio::sync::oneshot::channel::<()>();
+        let collector = tokio::spawn(self.collector.run(async {
+            // The sender's end, however it comes, is the sign.
+            let _ = stopped.await;
+        }));
         let reloads = tokio::spawn(self.reloader.run());
 
         let local = LocalSet::new();
@@ -189,8 +192,8 @@ impl Bound {
         };
         let outcome = local.run_until(serve).await;
         workers.stop();
-        // The collector ends when the last recorder is gone; what it holds is written before.
-        drop((local, self.recorders));
+        drop((local, written));
+        // What the workers recorded last is still to be written.
         let _ = tokio::time::timeout(Duration::from_secs(1), collector).await;
         Ok(outcome)
     }
@@ -246,7 +249,7 @@ impl StartError {
     /// The next step.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Config(error) => error.hint(),
+            Self::Config(error) => Some(error.hint().to_owned()),
             Self::Build(error) => error.hint(),
             Self::Bind { key, address, source } => match source.kind() {
                 io::ErrorKind::AddrInUse => Some(format!(
@@ -260,13 +263,13 @@ impl StartError {
                 }
                 _ => None,
             },
-            Self::InboundTls(_) | Self::TokenHttp(_) | Self::Worker(_) => None,
+            Self::InboundTls(_) | Self::Worker(_) => None,
         }
     }
 
     /// Whether the configuration is at fault, and not the moment.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Bind { .. } | Self::Worker(_) | Self::TokenHttp(_))
+        !matches!(self, Self::Bind { .. } | Self::Worker(_))
     }
 }
 

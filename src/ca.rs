@@ -51,6 +51,11 @@ pub fn default_dir(base_dir: &Path) -> PathBuf {
     base_dir.join("maskinporten-proxy-ca")
 }
 
+/// The files of the CA in `dir`: a running program takes a new CA in when they change.
+pub fn files(dir: &Path) -> [PathBuf; 3] {
+    [store::ROOT, store::INTERMEDIATE, store::KEY].map(|name| dir.join(name))
+}
+
 /// Makes a CA for `names` in `dir` and loads it.
 ///
 /// The files are written into a folder of their own beside `dir`, which then takes its place, so

@@ -238,7 +238,7 @@ impl Relay<'_> {
         source: &Arc<TokenSource>,
         authorization: &Authorization,
     ) -> Result<Response<ResponseBody>, Problem> {
-        let (pool, connector, origin) = (&self.worker.pool, &self.state.connector, &target.route.origin);
+        let (pool, connector, origin) = (&self.worker.pool, &self.state.way_out.connector, &target.route.origin);
         let body = RequestBody::streaming(body);
         let replay = body.replay();
         let head = parts.clone();

@@ -9,7 +9,7 @@ mod keys;
 mod live;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -18,19 +18,21 @@ use ::http::HeaderMap;
 use crate::authority::Authority;
 use crate::ca::{self, Ca, CaError, Leaves, RoutedNames};
 use crate::clock::Clock;
-use crate::config::{Config, Listen, Route, SecretSourceError};
-use crate::guard::{Kind, Policy};
+use crate::config::{Config, Listen, Route, SecretSourceError, UpstreamSettings};
+use crate::guard::{Policy, Service, Settings};
 use crate::http::via::Via;
 use crate::keys::{KeyError, SigningKey};
-use crate::net::{self, ClientTls, TlsError};
-use crate::oauth::{Authorization, Failure, TokenHttp, TokenSource, TokenSources};
+use crate::oauth::{TokenHttp, TokenSource, TokenSources};
 use crate::routing::{ForwardTable, Pattern, RouteTable};
 use crate::telemetry::{RouteId, Telemetry};
-use crate::upstream::{Connector, Origin};
+use crate::upstream::{Connector, ConnectorError, Origin, UnusableName};
 
-pub use self::identity::{ClaimError, Identities};
+pub use self::identity::{ClaimError, Identities, Template};
 pub use self::keys::load as load_key;
 pub use self::live::Live;
+
+/// Leaves that are held at once; each costs a few kilobytes.
+const LEAVES: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 /// What lives as long as the process: states come and go around it.
 #[derive(Debug)]
@@ -55,9 +57,10 @@ pub struct State {
     /// Who may use the admin listener.
     pub admin_guard: Policy,
     pub routes: RouteTable<Arc<RouteState>>,
+    in_order: Vec<Arc<RouteState>>,
     /// The same routes by their upstreams, for requests that name those.
     pub forward: ForwardTable<Arc<RouteState>>,
-    pub connector: Arc<Connector>,
+    pub way_out: WayOut,
     /// `None` where `[forward] intercept` is off.
     pub interception: Option<Interception>,
     /// The key of each client, by the client's name.
@@ -65,7 +68,6 @@ pub struct State {
     pub loaded_at: SystemTime,
     /// What a person should know: of the configuration, the keys and the CA.
     pub warnings: Vec<String>,
-    tls: Tls,
 }
 
 /// A route with all that serving it takes.
@@ -83,11 +85,13 @@ pub struct Interception {
     pub leaves: Leaves,
 }
 
-/// Trust, with the file content that it was made of.
+/// How connections to the outside are made, and what that depends on.
 #[derive(Clone, Debug)]
-struct Tls {
-    ca_file: Option<(PathBuf, Vec<u8>)>,
-    client: ClientTls,
+pub struct WayOut {
+    pub connector: Connector,
+    settings: UpstreamSettings,
+    /// The content of the CA file.
+    ca_file: Option<Vec<u8>>,
 }
 
 /// Why a configuration cannot be put in force.
@@ -99,8 +103,10 @@ pub enum BuildError {
     Secret { what: String, source: SecretSourceError },
     #[error("the inbound password is empty, and `{listener}` ({address}) is reachable by other machines")]
     NoPassword { listener: &'static str, address: Listen },
-    #[error("TLS cannot be set up")]
-    Tls(#[from] TlsError),
+    #[error("the way to the upstreams cannot be set up")]
+    Connector(#[from] ConnectorError),
+    #[error("the upstream cannot be used")]
+    Upstream(#[from] UnusableName),
     #[error("requests to token endpoints cannot be set up")]
     TokenHttp(#[from] crate::oauth::transport::TransportError),
     #[error("`[forward] intercept` is on, and there is no local CA that could be used")]
@@ -112,21 +118,19 @@ impl BuildError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Key { source, .. } => source.hint(),
-            Self::Secret { source, .. } => source.hint(),
+            Self::Secret { .. } | Self::Upstream(_) => None,
             Self::NoPassword { .. } => {
                 Some("give `[inbound] password` a value, or listen on 127.0.0.1".to_owned())
             }
-            Self::Tls(_) | Self::TokenHttp(_) => None,
-            Self::Ca { source } => source.hint().or_else(|| {
-                Some("make one with `maskinporten-proxy ca init`, and let your clients trust it".to_owned())
-            }),
+            Self::Connector(_) | Self::TokenHttp(_) => None,
+            Self::Ca { source } => source.hint().map(str::to_owned),
         }
     }
 }
 
 impl State {
-    /// Opens everything that `config` names. Blocks on files and on keystores' key derivation;
-    /// `previous` gives what has not changed.
+    /// Opens everything that `config` names. Blocks on files and on keystores' key derivation.
+    /// `way_out` is the one in force, which stays, with its connections, where it still fits.
     ///
     /// # Errors
     ///
@@ -134,64 +138,70 @@ impl State {
     pub fn build(
         config: Arc<Config>,
         surroundings: &Surroundings,
-        previous: Option<&Self>,
+        way_out: Option<&WayOut>,
     ) -> Result<Self, BuildError> {
         let mut warnings = config.warnings.clone();
-        let tls = Tls::load(&config, previous)?;
         let keys = keys::load_all(&config, &surroundings.clock, &mut warnings)?;
         let password = keys::inbound_password(&config)?;
-        let interception = Interception::load(&config, &mut warnings)?;
-        let connector = connector(&config, &tls, surroundings, previous);
+        let interception = Interception::load(&config, &surroundings.clock, &mut warnings)?;
+        let way_out = match way_out.filter(|way_out| way_out.fits(&config)) {
+            Some(unchanged) => unchanged.clone(),
+            None => {
+                let way_out = WayOut::open(&config)?;
+                surroundings.sources.replace_http(way_out.token_http()?);
+                way_out
+            }
+        };
 
-        let http_changed = previous.is_none_or(|previous| {
-            previous.config.upstream != config.upstream || !previous.tls.is_same(&tls)
-        });
-        if http_changed {
-            let client_tls = (*tls.client.h2_or_http1).clone();
-            surroundings.sources.replace_http(TokenHttp::new(client_tls, &config.upstream)?);
-        }
-
-        let routes: Vec<Arc<RouteState>> = config
+        let routes = config
             .routes
             .iter()
             .map(|route| {
-                Arc::new(RouteState {
-                    origin: Origin::new(&route.upstream),
+                Ok(Arc::new(RouteState {
+                    origin: Origin::new(route.upstream.scheme, &route.upstream.authority)?,
                     identities: Identities::new(route, &keys, &surroundings.sources),
                     id: surroundings.telemetry.metrics.route(&route.name),
                     config: Arc::clone(route),
-                })
+                }))
             })
-            .collect();
+            .collect::<Result<Vec<_>, UnusableName>>()?;
         let table = RouteTable::new(routes.iter().map(|route| (route.pattern(), Arc::clone(route))));
         let forward = ForwardTable::new(routes.iter().map(|route| {
             (route.config.upstream.clone(), route.config.methods.clone(), Arc::clone(route))
         }));
 
         Ok(Self {
-            guard: Policy::new(Kind::Proxy, &config, &surroundings.listen, surroundings.inbound_tls, password.clone()),
-            admin_guard: Policy::new(
-                Kind::Admin,
-                &config,
-                surroundings.admin.as_ref().unwrap_or(&surroundings.listen),
-                false,
+            guard: Policy::new(Settings {
+                service: Service::Proxy { browsers: config.forward.browsers },
+                listen: surroundings.listen.clone(),
+                tls: surroundings.inbound_tls,
+                allowed_hosts: config.inbound.allowed_hosts.clone(),
+                allowed_origins: config.inbound.allowed_origins.clone(),
+                password: password.clone(),
+            }),
+            admin_guard: Policy::new(Settings {
+                service: Service::Admin,
+                listen: surroundings.admin.as_ref().unwrap_or(&surroundings.listen).clone(),
+                tls: false,
+                allowed_hosts: config.inbound.allowed_hosts.clone(),
+                allowed_origins: config.inbound.allowed_origins.clone(),
                 password,
-            ),
+            }),
             routes: table,
+            in_order: routes,
             forward,
-            connector,
             interception,
             keys,
             loaded_at: surroundings.clock.wall(),
             warnings,
-            tls,
+            way_out,
             config,
         })
     }
 
     /// Every route, in the order of the configuration.
     pub fn all_routes(&self) -> impl Iterator<Item = &Arc<RouteState>> {
-        self.routes.targets()
+        self.in_order.iter()
     }
 
     /// The sources that are kept fresh: those of the routes whose claims are fixed.
@@ -227,58 +237,47 @@ impl RouteState {
 }
 
 impl Interception {
-    fn load(config: &Config, warnings: &mut Vec<String>) -> Result<Option<Self>, BuildError> {
+    fn load(config: &Config, clock: &Clock, warnings: &mut Vec<String>) -> Result<Option<Self>, BuildError> {
         if !config.forward.intercept {
             return Ok(None);
         }
         let ca = Ca::load(&ca::default_dir(&config.base_dir)).map_err(|source| BuildError::Ca { source })?;
-        warnings.extend(ca.warnings(SystemTime::now()));
-        let missing = ca.missing(&RoutedNames::of(config));
-        if !missing.is_empty() {
-            let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-            warnings.push(format!(
-                "the local CA cannot vouch for {}: requests to it through a tunnel answer 403 until `maskinporten-proxy ca init --force` makes a new CA and clients trust that",
-                names.join(", ")
-            ));
-        }
-        Ok(Some(Self { leaves: Leaves::new(Arc::new(ca), Leaves::CAPACITY) }))
+        warnings.extend(ca.warnings(&RoutedNames::of(config), clock.wall()));
+        Ok(Some(Self { leaves: Leaves::new(Arc::new(ca), LEAVES, clock.clone()) }))
     }
 }
 
-impl Tls {
-    fn load(config: &Config, previous: Option<&State>) -> Result<Self, BuildError> {
-        let path = config.upstream.ca_file.as_ref();
-        let ca_file = path.map(|path| (path.clone(), std::fs::read(path).unwrap_or_default()));
-        if let Some(previous) = previous.filter(|previous| previous.tls.ca_file == ca_file) {
-            return Ok(previous.tls.clone());
-        }
-        Ok(Self { client: net::client_tls(path.map(PathBuf::as_path))?, ca_file })
+impl WayOut {
+    /// Reads whom to trust, and which outbound proxy the environment names.
+    ///
+    /// # Errors
+    ///
+    /// The CA file, or a proxy variable, cannot be used.
+    pub fn open(config: &Config) -> Result<Self, BuildError> {
+        let ca_file = ca_file(config);
+        let connector = Connector::new(&config.upstream, |name| std::env::var(name).ok())?;
+        Ok(Self { connector, settings: config.upstream.clone(), ca_file })
     }
 
-    fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.client.h2_or_http1, &other.client.h2_or_http1)
+    /// The same way out, for token requests.
+    ///
+    /// # Errors
+    ///
+    /// The settings cannot be made into a client.
+    pub fn token_http(&self) -> Result<TokenHttp, BuildError> {
+        let tls = (*self.connector.tls().h2_or_http1).clone();
+        Ok(TokenHttp::new(tls, &self.settings)?)
+    }
+
+    fn fits(&self, config: &Config) -> bool {
+        self.settings == config.upstream && self.ca_file == ca_file(config)
     }
 }
 
-/// The connector in force where nothing about it has changed: pooled connections stay with it.
-fn connector(
-    config: &Config,
-    tls: &Tls,
-    surroundings: &Surroundings,
-    previous: Option<&State>,
-) -> Arc<Connector> {
-    if let Some(previous) = previous
-        && previous.config.upstream == config.upstream
-        && previous.tls.is_same(tls)
-    {
-        return Arc::clone(&previous.connector);
-    }
-    let own = [Some(&surroundings.listen), surroundings.admin.as_ref()];
-    Arc::new(Connector::new(&config.upstream, tls.client.clone(), own.into_iter().flatten()))
+/// A file that cannot be read is told of when the connector reads it.
+fn ca_file(config: &Config) -> Option<Vec<u8>> {
+    config.upstream.ca_file.as_ref().map(|path| std::fs::read(path).unwrap_or_default())
 }
-
-/// What a request gets from a token source.
-pub type Authorized = Result<Authorization, Failure>;
 
 #[cfg(test)]
 mod tests;

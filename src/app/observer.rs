@@ -20,7 +20,7 @@ impl Observer for FetchMetrics {
         let outcome = match outcome {
             Outcome::Obtained => FetchOutcome::Ok,
             Outcome::Refused => FetchOutcome::Refused,
-            Outcome::Failed => FetchOutcome::Failed,
+            Outcome::Failed => FetchOutcome::Unavailable,
         };
         self.0.token_fetched(client, outcome, took);
     }

@@ -64,7 +64,7 @@ impl Reloader {
         let built = tokio::task::spawn_blocking(move || {
             let loaded = load().map_err(|error| anyhow::Error::new(error))?;
             let config = Arc::new(loaded.config);
-            State::build(config, &surroundings, Some(&previous)).map_err(anyhow::Error::new)
+            State::build(config, &surroundings, Some(&previous.way_out)).map_err(anyhow::Error::new)
         })
         .await;
         let metrics = &self.surroundings.telemetry.metrics;

@@ -151,8 +151,9 @@ pub(super) async fn serve_admin(listener: Listener, page: Admin, live: Arc<Live>
 type AdminResponse = Response<Either<http_body_util::Full<bytes::Bytes>, crate::admin::AdminBody>>;
 
 async fn admin(page: &Admin, live: &Live, request: Request<Incoming>, call: Call) -> AdminResponse {
-    match proxy::admit_admin(live, &request, &call) {
-        Ok(()) => page.handle(request).await.map(Either::Right),
+    let (parts, body) = request.into_parts();
+    match proxy::admit_admin(live, &parts, &call) {
+        Ok(()) => page.handle(Request::from_parts(parts, body)).await.map(Either::Right),
         Err(problem) => problem.into_response("-").map(Either::Left),
     }
 }

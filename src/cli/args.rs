@@ -13,7 +13,7 @@ use super::build_info;
 /// background, and puts `Authorization: Bearer …` on every request that passes. Point Postman,
 /// curl or a test suite at it; they need no auth configuration at all.
 #[derive(Debug, Parser)]
-#[command(name = "maskinporten-proxy", version = build_info::SHORT, long_version = build_info::LONG, max_term_width = 100)]
+#[command(name = "maskinporten-proxy", version = build_info::SHORT, long_version = build_info::LONG.as_str(), max_term_width = 100)]
 #[command(after_help = "With no command it serves ./proxy.toml. New here? Run: maskinporten-proxy demo")]
 pub struct Cli {
     #[command(flatten)]
@@ -94,7 +94,7 @@ pub struct ServeArgs {
     pub admin: Option<String>,
     /// Worker threads [default: the cores there are]
     #[arg(long, value_name = "N")]
-    pub threads: Option<u32>,
+    pub threads: Option<usize>,
     /// With a .properties file: the API to proxy, as one route at /
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub upstream: Option<String>,

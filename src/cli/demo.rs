@@ -1,11 +1,12 @@
 //! `demo`: a sandbox and a proxy in one process, and a first request that shows them at work.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::args::{DemoArgs, Global, LogFormat};
+use super::args::{DemoArgs, Global};
 use super::failure::{Failure, Outcome};
 use super::{process, serve, setup};
 use crate::app::{self, Addresses};
@@ -16,7 +17,7 @@ use crate::sandbox::{Sandbox, SandboxOptions};
 const SHOWN: usize = 600;
 
 pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
-    let logging = setup::demo_logging(global)?;
+    let logging = setup::logging(global)?;
     process::harden();
     let files = Files::make()?;
     process::runtime()?.block_on(async {
@@ -28,8 +29,8 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
         })?;
         let request = LoadRequest {
             files: vec![written.config],
-            overrides: overrides(args),
-            environment: Vec::new(),
+            flags: overrides(args),
+            env: BTreeMap::new(),
             cwd: files.0.clone(),
         };
         let bound = app::bind(setup::loader(request), serve::options(logging.access()))
@@ -161,10 +162,4 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn make_private(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir(path)
-}
-
-impl DemoArgs {
-    /// The log's format where none was asked for: lines for each request would bury what the demo
-    /// says on a terminal only if they were JSON.
-    pub(super) const FORMAT: LogFormat = LogFormat::Human;
 }

@@ -10,21 +10,32 @@ use super::failure::{Failure, Outcome};
 use super::{print_line, setup};
 use crate::config::{Listen, Overrides};
 
+/// Where the admin listener is unless the configuration says otherwise.
+const DEFAULT: &str = "127.0.0.1:8081";
 const LIMIT: Duration = Duration::from_secs(3);
 
 pub(super) fn run(global: &Global, args: &HealthcheckArgs) -> Outcome {
-    let overrides = Overrides { admin: args.admin.clone(), ..Overrides::default() };
-    let admin = match &args.admin {
-        Some(address) => address.parse::<Listen>().map_err(Failure::usage)?,
-        None => setup::load(global, overrides)?.config.admin.ok_or_else(|| {
-            Failure::usage(anyhow::anyhow!("`admin` is off, so there is nothing to ask")).hint("name another listener with --admin")
-        })?,
-    };
+    let admin = listener(global, args)?;
     let path = if args.ready { "/readyz" } else { "/healthz" };
     let status = ask(&admin, path)
         .map_err(|error| Failure::run_time(error).context(format!("no answer from the admin listener at {admin}")))?;
     print_line(format!("{path}: {status}"))?;
     Ok(if status == "200" { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The flag, the variable, the configuration, or where it is by default. A configuration that
+/// does not load is not this command's business: it asks the program that runs.
+fn listener(global: &Global, args: &HealthcheckArgs) -> Result<Listen, Failure> {
+    let variable = || std::env::var("MASKINPORTEN_PROXY_ADMIN").ok().filter(|value| !value.is_empty());
+    if let Some(address) = args.admin.clone().or_else(variable) {
+        return address.parse().map_err(Failure::usage);
+    }
+    match setup::load(global, Overrides::default()) {
+        Ok(loaded) => loaded.config.admin.ok_or_else(|| {
+            Failure::usage(anyhow::anyhow!("`admin` is off, so there is nothing to ask")).hint("name another listener with --admin")
+        }),
+        Err(_) => DEFAULT.parse().map_err(Failure::usage),
+    }
 }
 
 /// The status code of a GET, by hand: a client library would be slower to start than to use.

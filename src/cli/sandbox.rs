@@ -8,7 +8,7 @@ use super::{print_line, process, setup};
 use crate::sandbox::{Sandbox, SandboxOptions};
 
 pub(super) fn run(global: &Global, args: &SandboxArgs) -> Outcome {
-    let _logging = setup::logging(global)?;
+    let _logging = setup::quiet_logging(global)?;
     process::runtime()?.block_on(async {
         if !args.listen.ip().is_loopback() {
             return Err(Failure::usage(anyhow::anyhow!("{} is not a loopback address", args.listen))

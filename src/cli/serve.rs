@@ -17,7 +17,7 @@ pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     let logging = setup::logging(global)?;
     process::harden();
-    let load = setup::loader(setup::request(global, setup::overrides(args)));
+    let load = setup::loader(setup::request(global, setup::overrides(args))?);
     process::runtime()?.block_on(async {
         let bound = app::bind(load, options(logging.access())).await.map_err(setup::of_start)?;
         let addresses = bound.running().addresses;

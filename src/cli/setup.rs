@@ -1,29 +1,40 @@
 //! From what was typed to a configuration: shared by the commands that need one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Global, LogFormat, ServeArgs};
 use super::failure::Failure;
 use crate::app::{Load, StartError};
 use crate::config::{self, ConfigError, LoadRequest, Loaded, Overrides};
+use crate::state::BuildError;
 use crate::telemetry::log::{self, Format, LogOptions, Logging};
 
-/// What asks for a configuration: files and flags. The environment is the process's.
-pub(super) fn request(global: &Global, overrides: Overrides) -> LoadRequest {
-    LoadRequest {
-        files: global.config.clone(),
-        overrides,
-        environment: std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect(),
-        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+/// The file that is read where none is named.
+const DEFAULT_FILE: &str = "proxy.toml";
+
+/// What asks for a configuration: files, flags, and the process's environment.
+///
+/// Where no file is named and there is no `proxy.toml`, the environment alone may do.
+pub(super) fn request(global: &Global, flags: Overrides) -> Result<LoadRequest, Failure> {
+    let mut request = LoadRequest::from_process(global.config.clone(), flags)
+        .map_err(|error| Failure::run_time(error).context("there is no working directory"))?;
+    let from_environment =
+        request.env.keys().any(|name| name == "MASKINPORTEN_CLIENT_ID" || name.starts_with("MASKINPORTEN_PROXY_CLIENTS__"));
+    if request.files.is_empty() {
+        if Path::new(DEFAULT_FILE).exists() {
+            request.files.push(PathBuf::from(DEFAULT_FILE));
+        } else if !from_environment {
+            return Err(Failure::usage(anyhow::anyhow!("there is no {DEFAULT_FILE} here, and no --config names another file"))
+                .hint("`maskinporten-proxy init` asks a few questions and writes one; `maskinporten-proxy demo` needs none"));
+        }
     }
+    Ok(request)
 }
 
 /// Loads the configuration once.
-pub(super) fn load(global: &Global, overrides: Overrides) -> Result<Loaded, Failure> {
-    config::load(&request(global, overrides)).map_err(of_config)
+pub(super) fn load(global: &Global, flags: Overrides) -> Result<Loaded, Failure> {
+    config::load(&request(global, flags)?).map_err(of_config)
 }
 
 /// A loader that a running program can call again.
@@ -46,17 +57,38 @@ pub(super) fn upstream(upstream: Option<&String>) -> Overrides {
     Overrides { upstream: upstream.cloned(), ..Overrides::default() }
 }
 
-/// Logging as the flags and the environment ask for it.
+/// Logging as the flags and the environment ask for it; for what serves.
 pub(super) fn logging(global: &Global) -> Result<Logging, Failure> {
-    let format = match global.log_format {
+    start_logging(LogOptions::from_env(format(global)))
+}
+
+/// For commands whose output is their result: warnings alone, unless `RUST_LOG` asks for more.
+pub(super) fn quiet_logging(global: &Global) -> Result<Logging, Failure> {
+    let mut options = LogOptions::from_env(format(global));
+    if std::env::var_os("RUST_LOG").is_none() {
+        options.filter = "warn".to_owned();
+    }
+    start_logging(options)
+}
+
+fn start_logging(options: LogOptions) -> Result<Logging, Failure> {
+    log::init(&options).map_err(Failure::usage)
+}
+
+fn format(global: &Global) -> Format {
+    match global.log_format {
         LogFormat::Auto => Format::Auto,
         LogFormat::Human => Format::Human,
         LogFormat::Json => Format::Json,
-    };
-    log::init(&LogOptions::from_env(format)).map_err(Failure::usage)
+    }
 }
 
 pub(super) fn of_config(error: ConfigError) -> Failure {
+    let hint = error.hint().to_owned();
+    Failure::usage(error).hint(hint)
+}
+
+pub(super) fn of_build(error: BuildError) -> Failure {
     let hint = error.hint();
     Failure::usage(error).maybe_hint(hint)
 }

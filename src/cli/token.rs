@@ -1,7 +1,7 @@
 //! `token`: an access token alone on stdout, the grant, or both as jwt-grant-generator prints them.
 
-use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
@@ -11,13 +11,11 @@ use super::failure::{Failure, Outcome};
 use super::{print_line, process, setup};
 use crate::clock::Clock;
 use crate::config::{Config, GrantTemplate};
-use crate::net;
-use crate::oauth::{Language, Setup, TokenError, TokenHttp, TokenSources};
-use crate::state::{self, Template};
-use crate::telemetry::Metrics;
+use crate::oauth::{self, Identity, Language, Observer, Setup, TokenError, TokenSources};
+use crate::state::{self, Template, WayOut};
 
 pub(super) fn run(global: &Global, args: &TokenArgs) -> Outcome {
-    let _logging = setup::logging_for_tools(global)?;
+    let _logging = setup::quiet_logging(global)?;
     process::harden();
     let config = setup::load(global, setup::upstream(args.upstream.as_ref()))?.config;
     let grant = chosen(&config, args)?;
@@ -28,32 +26,51 @@ pub(super) fn run(global: &Global, args: &TokenArgs) -> Outcome {
 async fn ask(config: &Config, grant: GrantTemplate, headers: &HeaderMap, args: &TokenArgs) -> Outcome {
     let clock = Clock::system();
     let key = state::load_key(&grant.client, clock.wall()).map_err(setup::of_build)?;
-    let tls = net::client_tls(config.upstream.ca_file.as_deref()).map_err(Failure::usage)?;
+    let way_out = WayOut::open(config).map_err(setup::of_build)?;
     let sources = TokenSources::new(Setup {
         runtime: tokio::runtime::Handle::current(),
         clock,
-        http: TokenHttp::new((*tls.h2_or_http1).clone(), &config.upstream).map_err(Failure::usage)?,
-        observer: Arc::new(crate::app::FetchMetrics::new(Arc::new(Metrics::new(1)))),
+        http: way_out.token_http().map_err(setup::of_build)?,
+        observer: Arc::new(Uncounted),
         capacity: 1,
     });
     let template = Template::new(grant, &key, &sources);
     let identity = template.identity(headers).map_err(|error| {
         Failure::usage(error).hint("this claim is taken from a request header: give it with --header 'Name: value'")
     })?;
-    let client = identity.profile().client();
     if args.grant {
-        let assertion = client.grant(&identity).await.map_err(Failure::run_time)?;
-        print_line(assertion.expose())?;
-        return Ok(ExitCode::SUCCESS);
+        return print_line(sign(&identity).await?);
     }
-    let (assertion, token) = client.token_with_grant(&identity).await.map_err(refused)?;
-    if args.json {
-        let token: serde_json::Value = serde_json::from_str(token.raw()).map_err(Failure::run_time)?;
-        print_line(json!({ "grant": assertion.expose(), "token": token }).to_string())?;
-    } else {
-        print_line(token.expose())?;
+    let source = sources.source(&identity);
+    let authorization = source.authorization().await.map_err(|failure| refused(&failure.error))?;
+    let header = authorization.header.to_str().map_err(Failure::run_time)?;
+    let token = header.strip_prefix("Bearer ").unwrap_or(header);
+    if !args.json {
+        return print_line(token);
     }
-    Ok(ExitCode::SUCCESS)
+    let status = source.status();
+    let response = json!({
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": status.expires_in.map(|left| left.as_secs()),
+        "scope": status.granted.unwrap_or_else(|| identity.profile().scopes().join(" ")),
+    });
+    // A grant of its own, not used yet: one that was used is good for nothing any more.
+    let grant = sign(&identity).await?;
+    print_line(json!({ "grant": grant, "token": response }).to_string())
+}
+
+async fn sign(identity: &Identity) -> Result<String, Failure> {
+    let assertion = identity.profile().client().grant(identity).await.map_err(Failure::run_time)?;
+    Ok(assertion.expose().to_owned())
+}
+
+/// Nobody reads the metrics of a command that ends.
+#[derive(Debug)]
+pub(super) struct Uncounted;
+
+impl Observer for Uncounted {
+    fn fetched(&self, _client: &str, _outcome: oauth::Outcome, _took: Duration) {}
 }
 
 /// What the token is asked for: the route that was named, or the only one there is.
@@ -89,8 +106,10 @@ fn headers(lines: &[String]) -> Result<HeaderMap, Failure> {
     Ok(headers)
 }
 
-fn refused(error: TokenError) -> Failure {
-    let language = Language::English;
-    let fix = error.fix(language);
-    Failure::run_time(anyhow::anyhow!("{error}")).context("no token is to be had").maybe_hint((!fix.is_empty()).then(|| fix.to_owned()))
+/// Why there is no token, in the words that also stand on the status page.
+pub(super) fn refused(error: &TokenError) -> Failure {
+    let fix = error.fix(Language::English);
+    Failure::run_time(error.clone())
+        .context("no token is to be had")
+        .maybe_hint((!fix.is_empty()).then(|| fix.to_owned()))
 }

@@ -106,8 +106,10 @@ fn refusal(members: &Map<String, Value>, status: u16, secrets: &[&str]) -> Optio
     let text = |name: &str| members.get(name).and_then(Value::as_str).map(|text| scrub(text, secrets));
     let error = text("error")?;
     let error_description = text("error_description");
-    let entry = error_description.as_deref().and_then(mp::lookup);
-    Some(MaskinportenError { status, error, error_description, error_uri: text("error_uri"), entry })
+    let error_uri = text("error_uri");
+    // Some answers name the code in the address of its explanation alone.
+    let entry = [&error_description, &error_uri].into_iter().flatten().find_map(|text| mp::lookup(text));
+    Some(MaskinportenError { status, error, error_description, error_uri, entry })
 }
 
 impl AccessToken {

@@ -29,7 +29,7 @@ mod status;
 pub use status::{TokenState, TokenStatus};
 
 use damper::Damper;
-use flight::{Boarding, landing_of};
+use flight::{Boarding, Wanted, landing_of};
 use live::Live;
 
 /// What goes into a request: the header, and the number by which to report that an API refused it.
@@ -114,7 +114,7 @@ impl TokenSource {
         if !self.kept.load(Ordering::Relaxed) {
             self.touch();
             if age >= live.refresh_after && !live.refresh_begun.swap(true, Ordering::Relaxed) {
-                self.board(true);
+                self.board(Wanted::NotDue);
             }
         }
         Some(live.authorization.clone())
@@ -133,7 +133,23 @@ impl TokenSource {
             return Ok(authorization);
         }
         self.touch();
-        match self.board(false) {
+        match self.board(Wanted::Usable) {
+            Boarding::Held(authorization) => Ok(authorization),
+            Boarding::Paused(failure) => Err(failure),
+            Boarding::Waiting(mut flight) => landing_of(&mut flight).await,
+        }
+    }
+
+    /// Fetches another token though one is held, because a person asked; joins a fetch that is
+    /// under way. The old token serves meanwhile, and on, where this fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenSource::authorization`].
+    pub async fn refresh(self: &Arc<Self>) -> Result<Authorization, Failure> {
+        self.identity.profile().client().retry_now();
+        self.retry_now();
+        match self.board(Wanted::Newer) {
             Boarding::Held(authorization) => Ok(authorization),
             Boarding::Paused(failure) => Err(failure),
             Boarding::Waiting(mut flight) => landing_of(&mut flight).await,

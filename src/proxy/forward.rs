@@ -51,7 +51,7 @@ pub(super) async fn pass_on(
         asked.put_on(&mut parts.headers);
     }
     let request = Request::from_parts(parts, RequestBody::streaming(body));
-    let sent = relay.worker.pool.send(&relay.state.connector, &origin, request, &relay.call.interim).await;
+    let sent = relay.worker.pool.send(&relay.state.way_out.connector, &origin, request, &relay.call.interim).await;
     let mut response = sent.map_err(error::of_upstream)?;
     if let Some(exchange) = exchange {
         exchange.head_arrived();
@@ -76,7 +76,7 @@ pub(super) async fn tunnel(
     // The scheme says nothing but which way an outbound proxy is chosen.
     let origin = guarded(relay, Scheme::Https, authority)?;
     let guard = relay.worker.drain().tunnel();
-    let stream = relay.state.connector.dial(&origin).await.map_err(error::of_upstream)?;
+    let stream = relay.state.way_out.connector.dial(&origin).await.map_err(error::of_upstream)?;
     if let Some(exchange) = exchange {
         exchange.connected();
     }

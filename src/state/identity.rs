@@ -7,14 +7,11 @@ use ::http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
 use super::keys;
-use crate::config::{ClaimSource, Exchange, GrantTemplate, HttpUrl, Route, identifiers};
+use crate::config::{ClaimSource, Client, Exchange, GrantTemplate, HttpUrl, Route, identifiers};
 use crate::http::claims::{self, ClaimHeaderError};
 use crate::keys::SigningKey;
 use crate::oauth::{Identity, Profile, TokenSource, TokenSources};
 use crate::secret::Secret;
-
-/// The path of the exchange on Altinn's platform.
-const ALTINN_EXCHANGE: &str = "/authentication/api/v1/exchange/maskinporten";
 
 /// Where a route's tokens come from.
 #[derive(Debug)]
@@ -91,7 +88,7 @@ impl Template {
     /// What tokens `grant` asks for, signed with `key`.
     pub fn new(grant: GrantTemplate, key: &SigningKey, sources: &Arc<TokenSources>) -> Self {
         let client = sources.client(&grant.client, keys::signer(key));
-        let exchange = grant.exchange.map(|exchange| exchange_url(exchange, &grant));
+        let exchange = grant.exchange.map(|exchange| platform(exchange, &grant.client));
         let profile = Profile::new(client, grant.scopes.clone(), grant.resource.clone(), exchange);
         Self { profile, grant, sources: Arc::clone(sources) }
     }
@@ -166,12 +163,9 @@ fn system_user(org: &str, external_ref: Option<&str>) -> Value {
     json!([details])
 }
 
-fn exchange_url(exchange: Exchange, grant: &GrantTemplate) -> HttpUrl {
+/// Where the token is swapped.
+fn platform(exchange: Exchange, client: &Client) -> HttpUrl {
     match exchange {
-        Exchange::Altinn => {
-            let platform = grant.client.altinn.as_ref().expect("checked when the configuration was loaded");
-            let base = platform.path.trim_end_matches('/');
-            HttpUrl { path: format!("{base}{ALTINN_EXCHANGE}").into(), ..platform.clone() }
-        }
+        Exchange::Altinn => client.altinn.clone().expect("checked when the configuration was loaded"),
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::BuildError;
 use crate::clock::Clock;
 use crate::config::{Algorithm, Client, Config, SecretSource};
-use crate::keys::{Passwords, SigningKey};
+use crate::keys::{Credential, Passwords, SigningKey};
 use crate::oauth;
 use crate::secret::Secret;
 
@@ -15,7 +16,7 @@ use crate::secret::Secret;
 /// # Errors
 ///
 /// A password that cannot be read, or what is wrong with the key.
-pub fn load(client: &Client) -> Result<SigningKey, BuildError> {
+pub fn load(client: &Client, now: SystemTime) -> Result<SigningKey, BuildError> {
     let resolve = |what: &str, source: Option<&SecretSource>| {
         source.map_or(Ok(None), SecretSource::resolve).map_err(|source| BuildError::Secret {
             what: format!("{what} of client `{}`", client.name),
@@ -26,7 +27,7 @@ pub fn load(client: &Client) -> Result<SigningKey, BuildError> {
         store: resolve("keystore password", client.key.password.as_ref())?,
         key: resolve("key password", client.key.key_password.as_ref())?,
     };
-    SigningKey::load(&client.key, &passwords)
+    SigningKey::load(&client.key, &passwords, now)
         .map_err(|source| BuildError::Key { client: client.name.clone(), source })
 }
 
@@ -37,7 +38,7 @@ pub(super) fn load_all(
 ) -> Result<BTreeMap<String, SigningKey>, BuildError> {
     let mut keys = BTreeMap::new();
     for client in config.clients.values() {
-        let key = load(client)?;
+        let key = load(client, clock.wall())?;
         for warning in key.warnings(clock.wall()) {
             warnings.push(format!("the key of client `{}`: {warning}", client.name));
         }
@@ -85,7 +86,14 @@ impl oauth::Signer for KeySigner {
     }
 
     fn identity(&self) -> oauth::KeyIdentity {
-        oauth::KeyIdentity::new(self.0.identity().as_ref())
+        // The parts have fixed lengths but for the last, so no two keys make the same bytes.
+        let identity = self.0.identity();
+        let (kind, credential) = match &identity.credential {
+            Credential::Kid(kid) => (b'k', kid.as_bytes()),
+            Credential::Chain(hash) => (b'c', &hash[..]),
+        };
+        let parts = [&identity.public_key[..], identity.algorithm.name().as_bytes(), &[kind], credential];
+        oauth::KeyIdentity::new(&parts.concat())
     }
 }
 

@@ -87,6 +87,11 @@ impl Connector {
         })))
     }
 
+    /// Whom upstreams are trusted by.
+    pub fn tls(&self) -> &ClientTls {
+        &self.0.tls
+    }
+
     pub(super) fn id(&self) -> u64 {
         self.0.id
     }

@@ -34,13 +34,27 @@ pub(super) enum Boarding {
     Paused(Failure),
 }
 
+/// Which held token is good enough to begin no fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// One that a request can have.
+    Usable,
+    /// One that is not due for a refresh.
+    NotDue,
+    /// None: a person asked for another.
+    Newer,
+}
+
 impl TokenSource {
     /// Joins the fetch under way or begins one, unless a token is held or a pause is in force.
-    /// For a `refresh`, a token that is due does not count as held.
-    pub(super) fn board(self: &Arc<Self>, refresh: bool) -> Boarding {
+    pub(super) fn board(self: &Arc<Self>, wanted: Wanted) -> Boarding {
         let mut cold = self.lock();
         if let Some(live) = &*self.live.load() {
-            let limit = if refresh { live.refresh_after } else { live.usable_for };
+            let limit = match wanted {
+                Wanted::Usable => live.usable_for,
+                Wanted::NotDue => live.refresh_after,
+                Wanted::Newer => Duration::ZERO,
+            };
             if live.life.is_within(limit, &self.clock) {
                 return Boarding::Held(live.authorization.clone());
             }

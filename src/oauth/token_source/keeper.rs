@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::TokenSource;
-use super::flight::{Boarding, landing_of};
+use super::flight::{Boarding, Wanted, landing_of};
 
 /// The longest sleep before the clocks are looked at again. Timers go by the monotonic clock,
 /// which stands still while a laptop sleeps: after waking, a token that died meanwhile is replaced
@@ -52,7 +52,7 @@ async fn keep(source: Weak<TokenSource>) {
         let wait = held.due_in();
         if wait.is_zero() {
             // A success moves the due time on, and a failure begins a pause.
-            if let Boarding::Waiting(mut flight) = held.board(true) {
+            if let Boarding::Waiting(mut flight) = held.board(Wanted::NotDue) {
                 let _ = landing_of(&mut flight).await;
             } else {
                 tokio::task::yield_now().await;
