@@ -13,13 +13,16 @@ use maskinporten_proxy::telemetry::{AccessLog, Recorder, RouteId, Telemetry};
 /// Less than the queue holds, so that no record is dropped and every push is a real one.
 const BURST: u64 = 1024;
 
-fn exchange(recorder: &Arc<Recorder>, route: RouteId, uri: &Uri, host: &HeaderValue) {
+/// `waited`: for a token and a connection, so that these are timed too.
+fn exchange(recorder: &Arc<Recorder>, route: RouteId, uri: &Uri, host: &HeaderValue, waited: bool) {
     // The clones are those of a request: the URI and the header share its memory.
     let mut exchange = recorder.begin(Method::GET, uri.clone());
     exchange.set_host(host.clone());
     exchange.set_route(route);
-    exchange.token_ready();
-    exchange.connected();
+    if waited {
+        exchange.token_ready();
+        exchange.connected();
+    }
     exchange.head_arrived();
     exchange.set_status(StatusCode::OK);
     exchange.sent(512);
@@ -43,24 +46,26 @@ fn request_path(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("telemetry");
     group.sample_size(20);
-    group.bench_function("an exchange, recorded", |bencher| {
-        bencher.iter_custom(|times| {
-            let mut took = Duration::ZERO;
-            let mut left = times;
-            while left > 0 {
-                let burst = left.min(BURST);
-                let start = Instant::now();
-                for _ in 0..burst {
-                    exchange(&recorders[0], route, &uri, &host);
+    for (name, waited) in [("an exchange, all ready", false), ("an exchange, every phase timed", true)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| {
+                let mut took = Duration::ZERO;
+                let mut left = times;
+                while left > 0 {
+                    let burst = left.min(BURST);
+                    let start = Instant::now();
+                    for _ in 0..burst {
+                        exchange(&recorders[0], route, &uri, &host, waited);
+                    }
+                    took += start.elapsed();
+                    left -= burst;
+                    // The collector empties the queue in its own time.
+                    std::thread::sleep(Duration::from_millis(30));
                 }
-                took += start.elapsed();
-                left -= burst;
-                // The collector empties the queue in its own time.
-                std::thread::sleep(Duration::from_millis(30));
-            }
-            took
+                took
+            });
         });
-    });
+    }
     group.bench_function("the clock, read once", |bencher| bencher.iter(Instant::now));
     group.finish();
 

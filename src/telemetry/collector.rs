@@ -16,6 +16,10 @@ const BATCH: Duration = Duration::from_millis(10);
 /// Records dealt with before the control runtime's other tasks get their turn.
 const SLICE: usize = 256;
 
+/// Exchanges each second that are kept for the status page, beyond a burst as large as the ring.
+/// Nobody reads more, and to redact all of them would cost a busy proxy a good part of a core.
+const SHOWN: f64 = 2000.0;
+
 /// Reads what the workers record, a batch at a time: writes the access log, keeps the recent
 /// exchanges for the status page and feeds the histograms.
 pub struct Collector {
@@ -26,11 +30,19 @@ pub struct Collector {
     /// [`run`](Self::run) is told to stop between two slices.
     pending: VecDeque<Finished>,
     lines: String,
+    allowance: Allowance,
+}
+
+/// How many exchanges may still be kept for the status page: a bucket that fills by the clock.
+struct Allowance {
+    left: f64,
+    filled: Instant,
 }
 
 impl Collector {
     pub(super) fn new(queues: Vec<Queue>, telemetry: Telemetry, access: AccessLog) -> Self {
-        Self { queues, telemetry, access, pending: VecDeque::new(), lines: String::new() }
+        let allowance = Allowance { left: KEPT as f64, filled: Instant::now() };
+        Self { queues, telemetry, access, pending: VecDeque::new(), lines: String::new(), allowance }
     }
 
     /// Works until `shutdown` ends, writes what is left, and ends the streams of live requests.
@@ -95,14 +107,18 @@ impl Collector {
         }
         let rest = self.pending.split_off(count);
         let records = std::mem::replace(&mut self.pending, rest);
-        // Records that later ones would push out at once are not even redacted for the page.
-        let shown = self.pending.len() < KEPT;
         let logged = self.access.is_enabled();
         let now = (SystemTime::now(), Instant::now());
+        self.allowance.fill(now.1);
+        let mut left_out = 0;
         for record in &records {
             if record.timing.head > Duration::ZERO {
                 let answered = record.timing.connect + record.timing.head;
                 self.telemetry.metrics.upstream_answered(record.route, answered);
+            }
+            let shown = self.allowance.take();
+            if !shown {
+                left_out += 1;
             }
             if !shown && !logged {
                 continue;
@@ -116,11 +132,29 @@ impl Collector {
                 self.telemetry.recent.push(entry);
             }
         }
+        if left_out > 0 {
+            self.telemetry.recent.leave_out(left_out);
+        }
         if !self.lines.is_empty() {
             self.access.write(&self.lines);
             self.lines.clear();
         }
         !self.pending.is_empty()
+    }
+}
+
+impl Allowance {
+    fn fill(&mut self, now: Instant) {
+        let since = now.saturating_duration_since(std::mem::replace(&mut self.filled, now));
+        self.left = (self.left + since.as_secs_f64() * SHOWN).min(KEPT as f64);
+    }
+
+    fn take(&mut self) -> bool {
+        let taken = self.left >= 1.0;
+        if taken {
+            self.left -= 1.0;
+        }
+        taken
     }
 }
 

@@ -39,9 +39,9 @@ pub enum Failed {
 /// What is left of `total` is the proxy's own work and the reading of the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
-    /// Waiting for a token. Nearly nothing where a live one is held.
+    /// Waiting for a token, admission and routing included. Zero where a live one was held.
     pub token: Duration,
-    /// Getting a connection: from the pool, or TCP and TLS.
+    /// Getting a connection: TCP and TLS. Zero where one came from the pool.
     pub connect: Duration,
     /// From the request being handed to the connection to the response's head.
     pub head: Duration,
@@ -188,16 +188,16 @@ impl Exchange {
 
     pub fn set_route(&mut self, route: RouteId) {
         self.record.route = route;
-        self.mark = Instant::now();
     }
 
-    /// The token is there.
+    /// The token is there. To be left out where a live one was held, since every reading of the
+    /// clock costs as much as the rest of the record's making.
     pub fn token_ready(&mut self) {
         let took = self.lap();
         self.record.timing.token += took;
     }
 
-    /// A connection to the upstream is there.
+    /// A connection to the upstream is there. To be left out where one came from the pool.
     pub fn connected(&mut self) {
         let took = self.lap();
         self.record.timing.connect += took;

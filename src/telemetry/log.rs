@@ -16,7 +16,7 @@ use std::io::{self, IsTerminal};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterExt as _, ParseError, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, ParseError, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry;
@@ -119,13 +119,14 @@ fn subscriber(options: &LogOptions, sink: Sink) -> Result<impl Subscriber + Send
     let chosen = EnvFilter::builder()
         .parse(&options.filter)
         .map_err(|source| LogError::Filter { text: options.filter.clone(), source })?;
-    let filter = chosen.and(filter_fn(is_safe));
     let lines = tracing_subscriber::fmt::layer().with_writer(Lines(sink));
     let layer = match options.format {
-        Format::Json => lines.json().flatten_event(true).with_ansi(false).with_filter(filter).boxed(),
-        Format::Human | Format::Auto => lines.with_ansi(options.ansi).with_filter(filter).boxed(),
+        Format::Json => lines.json().flatten_event(true).with_ansi(false).boxed(),
+        Format::Human | Format::Auto => lines.with_ansi(options.ansi).boxed(),
     };
-    Ok(registry().with(layer))
+    // The filters are for everything, not for this layer alone: what asks whether a target is
+    // enabled, as the access log does, is told right only then.
+    Ok(registry().with(layer).with(chosen).with(filter_fn(is_safe)))
 }
 
 /// The limit that no setting lifts. Levels compare by verbosity: TRACE is the greatest.

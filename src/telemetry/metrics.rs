@@ -203,8 +203,7 @@ impl Metrics {
     }
 
     pub(super) fn upstream_answered(&self, route: RouteId, after: Duration) {
-        let histogram = self.requests.upstream_histogram(route, &self.upstream_seconds);
-        histogram.observe(after.as_secs_f64());
+        self.requests.observe_upstream(route, after, &self.upstream_seconds);
     }
 
     pub(super) fn connections(&self, side: &str) -> prometheus::IntGauge {

@@ -138,6 +138,11 @@ impl Recent {
         inner.subscribers.retain_mut(|subscriber| subscriber.send(&json));
     }
 
+    /// So many exchanges were not kept; whoever listens is told.
+    pub(super) fn leave_out(&self, count: u64) {
+        self.lock().subscribers.iter_mut().for_each(|subscriber| subscriber.skipped += count);
+    }
+
     /// Ends every stream, now and later.
     pub(super) fn close(&self) {
         let mut inner = self.lock();

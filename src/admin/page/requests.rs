@@ -37,7 +37,7 @@ pub(super) fn row(entry: &Entry, html: &mut String) -> fmt::Result {
     let phases = entry.phases;
     write!(
         html,
-        r#"<p class="full">{} {}</p><dl><dt>Token</dt><dd>{:.1} ms</dd><dt>Connect</dt><dd>{:.1} ms</dd><dt>Wait</dt><dd>{:.1} ms</dd><dt>Body</dt><dd>{:.1} ms</dd><dt>Sent</dt><dd>{} B</dd><dt>Received</dt><dd>{} B</dd><dt>Request id</dt><dd><code>{}</code></dd></dl></div></details></li>"#,
+        r#"<p class="full">{} {}</p><dl><dt>Token</dt><dd>{:.1} ms</dd><dt>Connect</dt><dd>{:.1} ms</dd><dt>Wait</dt><dd>{:.1} ms</dd><dt>Body</dt><dd>{:.1} ms</dd><dt>Request body</dt><dd>{} B</dd><dt>Response body</dt><dd>{} B</dd><dt>Request id</dt><dd><code>{}</code></dd></dl></div></details></li>"#,
         Text(&entry.method),
         Text(&entry.path),
         phases.token,

@@ -4,7 +4,7 @@ use ::http::{Method, StatusCode};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::telemetry::{Failed, Recorder, Side};
+use crate::telemetry::{Event, Failed, Recorder, Side};
 
 struct House {
     telemetry: Telemetry,
@@ -131,4 +131,57 @@ async fn identifiers_differ_between_workers_and_connections_are_counted_while_op
     assert_eq!((open("client"), open("upstream")), (1, 0));
     drop(second);
     assert_eq!(open("client"), 0);
+}
+
+#[tokio::test]
+async fn a_flood_is_sampled_for_the_page_and_listeners_are_told() {
+    let (telemetry, recorders, mut collector) = Telemetry::new(1, AccessLog::off());
+    let mut listener = telemetry.recent.subscribe().unwrap();
+    // As if the bucket had just been filled, and time stood still.
+    collector.allowance = Allowance { left: 3.0, filled: Instant::now() + Duration::from_secs(60) };
+    for number in 0..10 {
+        exchange(&recorders[0], &format!("/{number}"));
+    }
+    collector.drain();
+    while collector.write_slice() {}
+    assert_eq!(telemetry.recent.entries().len(), 3);
+    // A second later there is room again, for no more than the ring holds.
+    let later = collector.allowance.filled + Duration::from_secs(1);
+    collector.allowance.fill(later);
+    assert_eq!(collector.allowance.left, KEPT as f64);
+    exchange(&recorders[0], "/after");
+    collector.drain();
+    while collector.write_slice() {}
+    for expected in ["\"/0\"", "\"/1\"", "\"/2\""] {
+        let Some(Event::Finished(json)) = listener.next().await else { panic!("an entry") };
+        assert!(json.contains(expected), "{json}");
+    }
+    assert!(matches!(listener.next().await, Some(Event::Skipped(7))));
+    let Some(Event::Finished(json)) = listener.next().await else { panic!("an entry") };
+    assert!(json.contains("/after"), "{json}");
+}
+
+/// Loses its way only where a worker records just as the collector goes to sleep, so it takes
+/// many turns.
+#[tokio::test]
+async fn no_wake_up_is_lost() {
+    let (telemetry, recorders, collector) = Telemetry::new(2, AccessLog::off());
+    let collector = tokio::spawn(collector.run(std::future::pending()));
+    let mut listener = telemetry.recent.subscribe().unwrap();
+    let (turns, turn) = std::sync::mpsc::channel::<u32>();
+    let worker = std::thread::spawn(move || {
+        for number in turn {
+            // A little later each time, across the moment at which the collector falls asleep.
+            std::thread::sleep(Duration::from_micros(u64::from(number % 40) * 500));
+            exchange(&recorders[number as usize % 2], "/");
+        }
+    });
+    for number in 0..120 {
+        turns.send(number).unwrap();
+        let seen = tokio::time::timeout(Duration::from_secs(20), listener.next()).await;
+        assert!(matches!(seen, Ok(Some(Event::Finished(_)))), "turn {number}: {seen:?}");
+    }
+    drop(turns);
+    worker.join().unwrap();
+    collector.abort();
 }

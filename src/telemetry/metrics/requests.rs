@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 use prometheus::core::{Collector, Desc};
@@ -145,13 +146,11 @@ impl Requests {
         }
     }
 
-    pub(super) fn upstream_histogram(&self, route: RouteId, histograms: &HistogramVec) -> Histogram {
-        match self.route(route) {
-            Some(route) => {
-                route.upstream.get_or_init(|| histograms.with_label_values(&[&*route.name])).clone()
-            }
-            None => histograms.with_label_values(&[NONE]),
-        }
+    /// Finds the route's histogram by label once, and by its place after that.
+    pub(super) fn observe_upstream(&self, route: RouteId, after: Duration, histograms: &HistogramVec) {
+        let Some(route) = self.route(route) else { return };
+        let find = || histograms.with_label_values(&[&*route.name]);
+        route.upstream.get_or_init(find).observe(after.as_secs_f64());
     }
 
     fn route(&self, id: RouteId) -> Option<&Route> {

@@ -239,3 +239,54 @@ fn what_is_gone_leaves_no_gauge_behind() {
     assert!(metrics.render(&[expiry], &[]).contains("token_expires_seconds"));
     assert!(!metrics.render(&[], &[]).contains("token_expires_seconds"));
 }
+
+/// Every name of ours in `text`, without what a histogram adds to it.
+fn names_in(text: &str) -> BTreeSet<String> {
+    text.match_indices("maskinporten_proxy_")
+        .map(|(at, _)| {
+            let name: String =
+                text[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            name.trim_end_matches("_bucket").trim_end_matches("_").to_owned()
+        })
+        .filter(|name| name != "maskinporten_proxy")
+        .collect()
+}
+
+/// Every family there is, each used once.
+fn families() -> BTreeSet<String> {
+    let (telemetry, ..) = crate::telemetry::Telemetry::new(1, AccessLog::off());
+    let metrics = telemetry.metrics;
+    let route = metrics.route("clients");
+    metrics.requests().ended(0, route, &Method::GET, Some(StatusCode::OK), None);
+    metrics.upstream_answered(route, Duration::from_millis(3));
+    metrics.token_fetched("test", FetchOutcome::Ok, Duration::from_millis(3));
+    let expiry = Expiry { client: "test".to_owned(), route: "clients".to_owned(), seconds: 5.0 };
+    let text = metrics.render(std::slice::from_ref(&expiry), std::slice::from_ref(&expiry));
+    text.lines()
+        .filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split_once(' ')?.0.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_documentation_lists_every_metric_and_no_other() {
+    let page = include_str!("../../../docs/metrics.md");
+    let listed: BTreeSet<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(name, _)| format!("maskinporten_proxy_{name}"))
+        .collect();
+    assert_eq!(listed, families());
+    assert!(names_in(page).is_subset(&families()));
+}
+
+#[test]
+fn the_dashboard_and_the_alerts_ask_for_metrics_that_exist() {
+    let dashboard = include_str!("../../../docs/grafana/dashboard.json");
+    let alerts = include_str!("../../../docs/grafana/alerts.yaml");
+    assert!(serde_json::from_str::<serde_json::Value>(dashboard).is_ok());
+    for text in [dashboard, alerts] {
+        let unknown: Vec<_> = names_in(text).difference(&families()).cloned().collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        assert!(names_in(text).len() > 3, "the search finds names");
+    }
+}
