@@ -210,7 +210,7 @@ where
             gate.park();
             Some(gate)
         }
-        (End::Broken, Some(parts)) if shared.is_busy() => {
+        (End::Broken, Some(parts)) if shared.needs_abort() => {
             parts.io.into_inner().abort();
             None
         }

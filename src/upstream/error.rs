@@ -209,7 +209,8 @@ impl TlsProblem {
                     format!(" ({})", names.join(", "))
                 })
             }
-            CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            // Signed by another authority of the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
             CertificateError::Revoked => Self::Revoked,
             other => Self::Certificate(format!("{other:?}")),
         }

@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     /// Responses whose bodies have ended, too.
     ended: AtomicU32,
     switched: AtomicBool,
+    close_delimits: AtomicBool,
+    failed: AtomicBool,
     park: AtomicBool,
     has_interim: AtomicBool,
     interim: Mutex<Interim>,
@@ -66,6 +68,21 @@ impl Shared {
 
     pub(super) fn has_answered(&self, index: u32) -> bool {
         self.answers.load(Ordering::Acquire) > index
+    }
+
+    /// A response on this connection may end with the connection and nothing else.
+    pub(crate) fn note_close_delimits(&self) {
+        self.close_delimits.store(true, Ordering::Relaxed);
+    }
+
+    /// A response's body has broken off.
+    pub(crate) fn note_failure(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a plain close in the middle of a response could be taken for its end.
+    pub(crate) fn needs_abort(&self) -> bool {
+        self.close_delimits.load(Ordering::Relaxed) && (self.failed.load(Ordering::Relaxed) || self.is_busy())
     }
 
     pub(super) fn has_switched(&self) -> bool {

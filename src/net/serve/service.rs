@@ -44,6 +44,9 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Answer<R> {
         let (index, refusal) = self.shared.call();
+        if request.version() < Version::HTTP_11 {
+            self.shared.note_close_delimits();
+        }
         let under_way = UnderWay { shared: self.shared.clone(), answered: false };
         let interim = if self.http2 || request.version() != Version::HTTP_11 || refusal.is_some() {
             Interim::none()
@@ -69,6 +72,7 @@ pin_project! {
 impl<R, B, E> Future for Answer<R>
 where
     R: Future<Output = Result<Response<B>, E>>,
+    B: Body,
 {
     type Output = Result<Response<Tracked<B>>, E>;
 
@@ -83,7 +87,7 @@ where
             if let Some(under_way) = &mut under_way {
                 under_way.answer(switches);
             }
-            response.map(|body| Tracked { body, _under_way: under_way })
+            response.map(|body| Tracked { body, under_way, failure: None })
         }))
     }
 }
@@ -111,11 +115,13 @@ impl Drop for UnderWay {
 }
 
 pin_project! {
-    /// A response body whose end is noticed.
-    pub(crate) struct Tracked<B> {
+    /// A response body whose end is noticed, and whose failure is told one poll late: hyper drops
+    /// what it has not yet written when a body fails, and the client is to get what there was.
+    pub(crate) struct Tracked<B: Body> {
         #[pin]
         body: B,
-        _under_way: Option<UnderWay>,
+        under_way: Option<UnderWay>,
+        failure: Option<B::Error>,
     }
 }
 
@@ -127,7 +133,21 @@ impl<B: Body> Body for Tracked<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.project().body.poll_frame(cx)
+        let this = self.project();
+        if let Some(failure) = this.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
+        match this.body.poll_frame(cx) {
+            Poll::Ready(Some(Err(failure))) => {
+                if let Some(under_way) = this.under_way {
+                    under_way.shared.note_failure();
+                }
+                *this.failure = Some(failure);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            outcome => outcome,
+        }
     }
 
     fn is_end_stream(&self) -> bool {
