@@ -32,7 +32,6 @@ use self::admin_source::StatusSource;
 use self::reload::Reloader;
 use self::worker::Workers;
 
-
 /// Loads the configuration, at start and on every reload.
 pub type Load = Arc<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
 
@@ -130,8 +129,18 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
         tracing::warn!("{warning}");
     }
     let live = Arc::new(Live::new(state));
-    let reloader = Reloader::new(load, config, Arc::clone(&live), Arc::clone(&surroundings), options.watch_interval);
-    Ok(Bound { listener, admin, tls: tls.map(TlsAcceptor::from), live, surroundings, recorders, collector, reloader })
+    let reloader =
+        Reloader::new(load, config, Arc::clone(&live), Arc::clone(&surroundings), options.watch_interval);
+    Ok(Bound {
+        listener,
+        admin,
+        tls: tls.map(TlsAcceptor::from),
+        live,
+        surroundings,
+        recorders,
+        collector,
+        reloader,
+    })
 }
 
 impl Bound {

@@ -51,6 +51,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Healthcheck(args)) => healthcheck::run(&global, &args),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Man) => man(),
+        Some(other) => Err(Failure::run_time(anyhow::anyhow!("in the making: {other:?}"))),
     }
 }
 

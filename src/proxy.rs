@@ -185,7 +185,8 @@ impl Relay<'_> {
     fn target(&self, admitted: &Admitted, parts: &request::Parts) -> Result<Target<'_>, Problem> {
         let path = parts.uri.path();
         let authority = admitted.authority();
-        let forwarded = matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled).then_some(authority);
+        let forwarded =
+            matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled).then_some(authority);
         let found = match forwarded {
             Some(authority) => {
                 self.state.forward.find(authority, path, &parts.method).unwrap_or(Match::NotFound)
@@ -238,7 +239,8 @@ impl Relay<'_> {
         source: &Arc<TokenSource>,
         authorization: &Authorization,
     ) -> Result<Response<ResponseBody>, Problem> {
-        let (pool, connector, origin) = (&self.worker.pool, &self.state.way_out.connector, &target.route.origin);
+        let (pool, connector, origin) =
+            (&self.worker.pool, &self.state.way_out.connector, &target.route.origin);
         let body = RequestBody::streaming(body);
         let replay = body.replay();
         let head = parts.clone();
@@ -281,10 +283,9 @@ pub fn admit_admin(live: &Live, request: &request::Parts, call: &Call) -> Result
     match live.load().admin_guard.admit(request, None, |_| false)? {
         Admission::Request(_) => Ok(()),
         // A page of an allowed origin may use the proxy; the status page is not for it.
-        Admission::Preflight(_) => Err(Problem::new(
-            ProblemKind::OriginNotAllowed,
-            "the admin listener answers no other web origin",
-        )),
+        Admission::Preflight(_) => {
+            Err(Problem::new(ProblemKind::OriginNotAllowed, "the admin listener answers no other web origin"))
+        }
     }
 }
 

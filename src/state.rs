@@ -166,9 +166,10 @@ impl State {
             })
             .collect::<Result<Vec<_>, UnusableName>>()?;
         let table = RouteTable::new(routes.iter().map(|route| (route.pattern(), Arc::clone(route))));
-        let forward = ForwardTable::new(routes.iter().map(|route| {
-            (route.config.upstream.clone(), route.config.methods.clone(), Arc::clone(route))
-        }));
+        let forward =
+            ForwardTable::new(routes.iter().map(|route| {
+                (route.config.upstream.clone(), route.config.methods.clone(), Arc::clone(route))
+            }));
 
         Ok(Self {
             guard: Policy::new(Settings {

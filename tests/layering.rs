@@ -51,7 +51,10 @@ fn no_module_imports_upwards_or_sideways() {
             let narrow = NARROWER.iter().find(|(name, _)| *name == module);
             let allowed = narrow.is_none_or(|(_, allowed)| allowed.contains(&used.as_str()));
             if floor >= own || !allowed {
-                wrong.push(format!("{}: {module} (floor {own}) uses {used} (floor {floor})", relative.display()));
+                wrong.push(format!(
+                    "{}: {module} (floor {own}) uses {used} (floor {floor})",
+                    relative.display()
+                ));
             }
         }
     }
@@ -62,8 +65,10 @@ fn no_module_imports_upwards_or_sideways() {
 #[test]
 fn every_module_of_the_library_stands_on_a_floor() {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).expect("lib.rs");
-    let declared: Vec<&str> =
-        lib.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')).collect();
+    let declared: Vec<&str> = lib
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
     let housed: Vec<&str> = FLOORS.iter().flat_map(|(_, modules)| modules.iter().copied()).collect();
     for module in &declared {
         assert!(housed.contains(module), "`{module}` is declared in lib.rs and stands on no floor");

@@ -38,8 +38,9 @@ impl StatusSource {
         let client = |client: &Arc<crate::config::Client>| {
             let key = state.keys.get(&client.name);
             let expires_at = key.and_then(|key| key.certificate()).map(|certificate| certificate.not_after);
-            let warnings: Vec<String> =
-                key.map(|key| key.warnings(now).iter().map(ToString::to_string).collect()).unwrap_or_default();
+            let warnings: Vec<String> = key
+                .map(|key| key.warnings(now).iter().map(ToString::to_string).collect())
+                .unwrap_or_default();
             ClientStatus {
                 name: client.name.clone(),
                 client_id: client.client_id.clone(),

@@ -85,7 +85,10 @@ impl Reloader {
             Ok(Err(error)) => {
                 let text = format!("{error:#}");
                 metrics.reloaded(false);
-                tracing::error!(because = why, "the new configuration is not used; the old one stays: {text}");
+                tracing::error!(
+                    because = why,
+                    "the new configuration is not used; the old one stays: {text}"
+                );
                 self.live.failed(text);
             }
             Err(panic) => tracing::error!("a reload was interrupted: {panic}"),

@@ -49,13 +49,14 @@ impl Workers {
             let (recorder, tls, drain) = (Arc::clone(recorder), tls.clone(), drain.clone());
             let stopped = stopped.clone();
             let run = move || {
-                let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-                    Ok(runtime) => runtime,
-                    Err(error) => {
-                        tracing::error!("worker {number} cannot start its runtime: {error}");
-                        return;
-                    }
-                };
+                let runtime =
+                    match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                        Ok(runtime) => runtime,
+                        Err(error) => {
+                            tracing::error!("worker {number} cannot start its runtime: {error}");
+                            return;
+                        }
+                    };
                 runtime.block_on(async move {
                     let worker = Worker::new(live, surroundings, recorder, drain);
                     work(Rc::new(worker), receiver, tls, stopped).await;
@@ -122,7 +123,8 @@ async fn connection(worker: Rc<Worker>, accepted: Accepted, tls: Option<TlsAccep
         },
     };
     let drain = worker.drain().clone();
-    let handler = move |request: Request<Incoming>, call: Call| proxy::handle(Rc::clone(&worker), request, call);
+    let handler =
+        move |request: Request<Incoming>, call: Call| proxy::handle(Rc::clone(&worker), request, call);
     net::serve(transport, Arc::new(peer), drain, handler).await;
 }
 

@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+
+use ::http::header::HOST;
+use ::http::{Request, StatusCode};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::TokioIo;
 
 use super::args::{DemoArgs, Global};
 use super::failure::{Failure, Outcome};
 use super::{process, serve, setup};
 use crate::app::{self, Addresses};
-use crate::config::{LoadRequest, Overrides};
+use crate::config::{Listen, LoadRequest, Overrides};
 use crate::sandbox::{Sandbox, SandboxOptions};
 
 /// What is shown of the first answer, in characters.
@@ -33,9 +40,11 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
             env: BTreeMap::new(),
             cwd: files.0.clone(),
         };
-        let bound = app::bind(setup::loader(request), serve::options(logging.access()))
-            .await
-            .map_err(|error| setup::of_start(error).hint("the demo's ports can be chosen: demo --listen 127.0.0.1:0 --admin 127.0.0.1:0"))?;
+        let bound =
+            app::bind(setup::loader(request), serve::options(logging.access())).await.map_err(|error| {
+                setup::of_start(error)
+                    .hint("the demo's ports can be chosen: demo --listen 127.0.0.1:0 --admin 127.0.0.1:0")
+            })?;
         let running = bound.running();
         let (stop, abort) = process::signals()?;
         let shown = async {
@@ -98,18 +107,10 @@ const NEW_CLIENT: &str = r#"{"integration_type":"maskinporten","client_name":"my
 
 /// Makes a request as any client would, without a token, and tells what came back.
 async fn first_request(addresses: &Addresses, proxy: &str) -> String {
-    if addresses.proxy_url().is_none() {
-        return String::new();
-    }
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build();
+    let Listen::Tcp(address) = addresses.proxy else { return String::new() };
     let started = Instant::now();
-    let answer = async {
-        let response = client?.get(format!("{proxy}/clients")).send().await?;
-        let status = response.status();
-        Ok::<_, reqwest::Error>((status, response.text().await?))
-    };
-    match answer.await {
-        Ok((status, body)) => {
+    match tokio::time::timeout(Duration::from_secs(10), get(address, "/clients")).await {
+        Ok(Ok((status, body))) => {
             let took = started.elapsed();
             format!(
                 "\nA first request, sent without any token:\n\n  $ curl {proxy}/clients\n  {status} in {:.1} ms\n{}",
@@ -117,8 +118,20 @@ async fn first_request(addresses: &Addresses, proxy: &str) -> String {
                 indented(&body),
             )
         }
-        Err(error) => format!("\nThe first request failed: {error}\n"),
+        Ok(Err(error)) => format!("\nThe first request failed: {error}\n"),
+        Err(_) => "\nThe first request was not answered within 10 seconds.\n".to_owned(),
     }
+}
+
+async fn get(address: SocketAddr, path: &str) -> anyhow::Result<(StatusCode, String)> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::get(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// JSON as a person reads it, cut to what fits on a screen.

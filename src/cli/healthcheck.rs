@@ -17,8 +17,9 @@ const LIMIT: Duration = Duration::from_secs(3);
 pub(super) fn run(global: &Global, args: &HealthcheckArgs) -> Outcome {
     let admin = listener(global, args)?;
     let path = if args.ready { "/readyz" } else { "/healthz" };
-    let status = ask(&admin, path)
-        .map_err(|error| Failure::run_time(error).context(format!("no answer from the admin listener at {admin}")))?;
+    let status = ask(&admin, path).map_err(|error| {
+        Failure::run_time(error).context(format!("no answer from the admin listener at {admin}"))
+    })?;
     print_line(format!("{path}: {status}"))?;
     Ok(if status == "200" { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -32,7 +33,8 @@ fn listener(global: &Global, args: &HealthcheckArgs) -> Result<Listen, Failure> 
     }
     match setup::load(global, Overrides::default()) {
         Ok(loaded) => loaded.config.admin.ok_or_else(|| {
-            Failure::usage(anyhow::anyhow!("`admin` is off, so there is nothing to ask")).hint("name another listener with --admin")
+            Failure::usage(anyhow::anyhow!("`admin` is off, so there is nothing to ask"))
+                .hint("name another listener with --admin")
         }),
         Err(_) => DEFAULT.parse().map_err(Failure::usage),
     }

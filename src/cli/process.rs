@@ -71,7 +71,9 @@ impl Signals {
     #[cfg(unix)]
     fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).map_err(|error| Failure::run_time(error).context("cannot listen for signals"));
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::run_time(error).context("cannot listen for signals"))
+        };
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 

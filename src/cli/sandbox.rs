@@ -47,7 +47,9 @@ fn bind_failure(error: std::io::Error, args: &SandboxArgs) -> Failure {
     let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
     let failure = Failure::run_time(error).context(format!("the sandbox cannot listen on {}", args.listen));
     match in_use {
-        true => failure.hint("another program listens there; choose another port with --listen, or port 0 for a free one"),
+        true => failure.hint(
+            "another program listens there; choose another port with --listen, or port 0 for a free one",
+        ),
         false => failure,
     }
 }

@@ -19,8 +19,10 @@ const DEFAULT_FILE: &str = "proxy.toml";
 pub(super) fn request(global: &Global, flags: Overrides) -> Result<LoadRequest, Failure> {
     let mut request = LoadRequest::from_process(global.config.clone(), flags)
         .map_err(|error| Failure::run_time(error).context("there is no working directory"))?;
-    let from_environment =
-        request.env.keys().any(|name| name == "MASKINPORTEN_CLIENT_ID" || name.starts_with("MASKINPORTEN_PROXY_CLIENTS__"));
+    let from_environment = request
+        .env
+        .keys()
+        .any(|name| name == "MASKINPORTEN_CLIENT_ID" || name.starts_with("MASKINPORTEN_PROXY_CLIENTS__"));
     if request.files.is_empty() {
         if Path::new(DEFAULT_FILE).exists() {
             request.files.push(PathBuf::from(DEFAULT_FILE));

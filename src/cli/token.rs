@@ -36,7 +36,8 @@ async fn ask(config: &Config, grant: GrantTemplate, headers: &HeaderMap, args: &
     });
     let template = Template::new(grant, &key, &sources);
     let identity = template.identity(headers).map_err(|error| {
-        Failure::usage(error).hint("this claim is taken from a request header: give it with --header 'Name: value'")
+        Failure::usage(error)
+            .hint("this claim is taken from a request header: give it with --header 'Name: value'")
     })?;
     if args.grant {
         return print_line(sign(&identity).await?);
@@ -79,13 +80,16 @@ fn chosen(config: &Config, args: &TokenArgs) -> Result<GrantTemplate, Failure> {
     if let Some(name) = &args.route {
         let route = config.routes.iter().find(|route| route.name == *name);
         return route.map(|route| route.grant()).ok_or_else(|| {
-            Failure::usage(anyhow::anyhow!("there is no route `{name}`")).hint(format!("the routes are: {}", names()))
+            Failure::usage(anyhow::anyhow!("there is no route `{name}`"))
+                .hint(format!("the routes are: {}", names()))
         });
     }
     match (&config.routes[..], &config.token_only) {
         ([route], _) => Ok(route.grant()),
         ([], Some(grant)) => Ok(grant.clone()),
-        ([], None) => Err(Failure::usage(anyhow::anyhow!("the configuration has no route to get a token for"))),
+        ([], None) => {
+            Err(Failure::usage(anyhow::anyhow!("the configuration has no route to get a token for")))
+        }
         _ => Err(Failure::usage(anyhow::anyhow!("there are several routes, each with a token of its own"))
             .hint(format!("name one with --route: {}", names()))),
     }
@@ -99,7 +103,8 @@ fn headers(lines: &[String]) -> Result<HeaderMap, Failure> {
         });
         // The value may be a person's number, so the line is not repeated.
         let (name, value) = parsed.ok_or_else(|| {
-            Failure::usage(anyhow::anyhow!("a --header is not a name, a colon and a value")).hint("--header 'X-Consumer-Org: 910753614'")
+            Failure::usage(anyhow::anyhow!("a --header is not a name, a colon and a value"))
+                .hint("--header 'X-Consumer-Org: 910753614'")
         })?;
         headers.append(name, value);
     }

@@ -108,7 +108,8 @@ pub(super) fn read_only(route: &Route, method: &Method) -> Problem {
             "the route `{}` is read-only, and {method} may write; set access = \"read-write\" on it to allow that{}",
             route.name,
             match route.client.environment {
-                Some(crate::config::Environment::Prod) => " (routes to prod are read-only unless they say otherwise)",
+                Some(crate::config::Environment::Prod) =>
+                    " (routes to prod are read-only unless they say otherwise)",
                 _ => "",
             }
         ),
@@ -137,7 +138,10 @@ pub(super) fn no_route(state: &State, authority: Option<&Authority>, path: &str)
 pub(super) fn looping(route: &Route) -> Problem {
     Problem::new(
         ProblemKind::Loop,
-        format!("the request has passed this proxy before: the upstream of route `{}` leads back to it", route.name),
+        format!(
+            "the request has passed this proxy before: the upstream of route `{}` leads back to it",
+            route.name
+        ),
     )
 }
 

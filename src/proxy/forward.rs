@@ -51,7 +51,8 @@ pub(super) async fn pass_on(
         asked.put_on(&mut parts.headers);
     }
     let request = Request::from_parts(parts, RequestBody::streaming(body));
-    let sent = relay.worker.pool.send(&relay.state.way_out.connector, &origin, request, &relay.call.interim).await;
+    let sent =
+        relay.worker.pool.send(&relay.state.way_out.connector, &origin, request, &relay.call.interim).await;
     let mut response = sent.map_err(error::of_upstream)?;
     if let Some(exchange) = exchange {
         exchange.head_arrived();
@@ -124,7 +125,8 @@ fn is_prohibited(address: IpAddr, port: u16, own: &[Listen]) -> bool {
     let is_own = own.iter().any(|listen| match listen {
         Listen::Tcp(listen) => {
             let ip = listen.ip().to_canonical();
-            listen.port() == port && (ip == address || local || ip.is_unspecified() && is_this_machine(address))
+            listen.port() == port
+                && (ip == address || local || ip.is_unspecified() && is_this_machine(address))
         }
         Listen::Unix(_) => false,
     });
@@ -157,9 +159,14 @@ mod tests {
 
     #[test]
     fn link_local_and_metadata_addresses_are_prohibited_in_every_spelling() {
-        for address in
-            ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"]
-        {
+        for address in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "fe80::1",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "168.63.129.16",
+        ] {
             assert!(is_prohibited(address.parse().unwrap(), 80, &own()), "{address}");
         }
         for address in ["192.0.2.1", "2001:db8::1", "10.0.0.1"] {

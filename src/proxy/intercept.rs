@@ -74,5 +74,8 @@ pub(super) fn tunnel(
 
 fn of_ca(error: &CaError, authority: &crate::authority::Authority) -> Problem {
     let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-    Problem::new(ProblemKind::NameNotInCa, format!("no certificate can be made for {authority}: {error}{hint}"))
+    Problem::new(
+        ProblemKind::NameNotInCa,
+        format!("no certificate can be made for {authority}: {error}{hint}"),
+    )
 }

@@ -83,5 +83,8 @@ pub(super) fn established() -> Answer {
 }
 
 fn unasked() -> Problem {
-    Problem::new(ProblemKind::UpgradeFailed, "the upstream answered 101 and switched to a protocol that was not asked for")
+    Problem::new(
+        ProblemKind::UpgradeFailed,
+        "the upstream answered 101 and switched to a protocol that was not asked for",
+    )
 }

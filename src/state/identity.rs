@@ -132,8 +132,11 @@ impl Claim {
             ClaimSource::Header { name, allow } => (name, allow),
         };
         let claim = self.name();
-        let value = claims::single(headers, name)
-            .map_err(|error| ClaimError::Header { claim, name: name.clone(), error })?;
+        let value = claims::single(headers, name).map_err(|error| ClaimError::Header {
+            claim,
+            name: name.clone(),
+            error,
+        })?;
         if let Some(allow) = allow {
             return match allow.iter().any(|allowed| allowed == value) {
                 true => Ok(value),

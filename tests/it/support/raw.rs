@@ -29,7 +29,8 @@ pub struct RawResponse {
 
 impl Raw {
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = timeout(LIMIT, TcpStream::connect(address)).await.expect("in time").expect("a connection");
+        let stream =
+            timeout(LIMIT, TcpStream::connect(address)).await.expect("in time").expect("a connection");
         stream.set_nodelay(true).expect("nodelay");
         Self { stream, buffer: Vec::new() }
     }
@@ -62,10 +63,14 @@ impl Raw {
 
     /// The next response, interim ones included.
     pub async fn any_response(&mut self, method: &str) -> RawResponse {
-        let head = self.until(b"\r\n\r\n").await.unwrap_or_else(|| panic!("closed before a head: {:?}", self.text()));
+        let head = self
+            .until(b"\r\n\r\n")
+            .await
+            .unwrap_or_else(|| panic!("closed before a head: {:?}", self.text()));
         let head = String::from_utf8(head).expect("an ASCII head");
         let status: u16 = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
-        let mut response = RawResponse { status, head, body: Vec::new(), complete: true, trailers: Vec::new() };
+        let mut response =
+            RawResponse { status, head, body: Vec::new(), complete: true, trailers: Vec::new() };
         if method == "HEAD" || status < 200 || status == 204 || status == 304 {
             return response;
         }
@@ -88,13 +93,16 @@ impl Raw {
                 return;
             };
             let line = String::from_utf8(line).expect("an ASCII chunk size");
-            let size = usize::from_str_radix(line.trim().split(';').next().expect("a size"), 16).expect("hexadecimal");
+            let size = usize::from_str_radix(line.trim().split(';').next().expect("a size"), 16)
+                .expect("hexadecimal");
             if size == 0 {
                 while let Some(line) = self.until(b"\r\n").await {
                     if line == b"\r\n" {
                         return;
                     }
-                    response.trailers.push(String::from_utf8(line).expect("an ASCII trailer").trim_end().to_owned());
+                    response
+                        .trailers
+                        .push(String::from_utf8(line).expect("an ASCII trailer").trim_end().to_owned());
                 }
                 response.complete = false;
                 return;

@@ -1,0 +1,5 @@
+//! Integration tests: the real app on free ports, a file for each area.
+
+mod support;
+
+mod smoke;
