@@ -12,18 +12,36 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod client;
+mod env;
+mod error;
+mod file;
 pub mod identifiers;
+mod implied;
+pub mod init;
+mod layer;
 mod listen;
+mod load;
+mod nais;
+mod properties;
+mod reference;
 mod route;
+mod schema;
 mod secret_source;
 mod sections;
+mod show;
+mod toml_file;
 mod url;
+mod validate;
 
 pub use client::{Algorithm, Client, Environment, KeyMaterial, KeySource};
+pub use error::{ConfigError, Origin, Problem};
 pub use listen::{Listen, ListenError};
+pub use load::{LoadRequest, Loaded, Overrides, load};
+pub use reference::reference;
 pub use route::{Access, ClaimSource, Exchange, GrantTemplate, PathPrefix, Route};
 pub use secret_source::{SecretSource, SecretSourceError};
 pub use sections::{Forward, Inbound, InboundTls, OtherHosts, UpstreamSettings};
+pub use show::{Setting, show, show_json};
 pub use url::{HttpProxy, HttpUrl, Scheme, Upstream, UrlError};
 
 /// Everything that `serve` needs to know.
@@ -56,7 +74,7 @@ pub struct Config {
 impl Config {
     /// The listeners that other machines can reach, each with the key that configures it.
     ///
-    /// Loading refuses them without an inbound password or a client CA. A password that comes
+    /// [`load`] refuses them without an inbound password or a client CA. A password that comes
     /// from a command is known only once it has run: whoever resolves it to nothing must refuse
     /// to start while this is not empty.
     pub fn exposed_listeners(&self) -> impl Iterator<Item = (&'static str, &Listen)> {
@@ -66,3 +84,6 @@ impl Config {
             .filter(|(_, listen)| !listen.is_local())
     }
 }
+
+#[cfg(test)]
+mod tests;
