@@ -182,7 +182,11 @@ fn describe(value: &Value) -> (&'static str, Option<String>) {
         Value::Num(_, number @ (Num::F32(_) | Num::F64(_))) => {
             ("a fraction, or a number beyond all bounds,", number.to_f64().map(|number| number.to_string()))
         }
-        Value::Num(_, number) => ("this number", whole(*number).map(|number| number.to_string())),
+        Value::Num(_, number) => {
+            // Eleven digits may be a person's number that went to the wrong key.
+            let shown = whole(*number).filter(|number| *number < 10_000_000_000);
+            ("this number", shown.map(|number| number.to_string()))
+        }
         Value::Empty(..) => ("nothing", None),
         Value::Dict(..) => ("a table", None),
         Value::Array(..) => ("a list", None),

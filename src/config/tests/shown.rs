@@ -42,6 +42,16 @@ fn no_secret_is_ever_shown() {
 }
 
 #[test]
+fn a_person_s_number_under_the_wrong_key_is_not_repeated() {
+    for value in ["17847696494", "\"17847696494\""] {
+        let text = format!("{MINIMAL}\nconsumer_org = {value}");
+        let error = Setup::empty().file("proxy.toml", &text).error();
+        assert!(error.contains("routes[0].consumer_org: "), "{error}");
+        assert!(!error.contains("17847696494"), "{error}");
+    }
+}
+
+#[test]
 fn every_value_is_shown_with_its_source() {
     let setup = Setup::empty()
         .file("proxy.toml", SECRETS)
