@@ -518,7 +518,8 @@ async fn trailers_pass_both_ways() {
             let log = shared.clone();
             async move {
                 read_head(&mut stream).await.unwrap();
-                log.borrow_mut().push(read_until(&mut stream, "\r\n\r\n").await.unwrap());
+                let body = read_until(&mut stream, "\r\n\r\n").await.unwrap();
+                log.borrow_mut().push(body);
                 let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 2\r\n\r\n";
                 stream.write_all(answer.as_bytes()).await.unwrap();
             }
@@ -853,7 +854,8 @@ async fn an_outbound_proxy_is_asked_for_a_tunnel_and_loopback_goes_without() {
         let proxy = upstream(move |mut stream, number| {
             let log = shared.clone();
             async move {
-                log.borrow_mut().push(read_head(&mut stream).await.unwrap());
+                let head = read_head(&mut stream).await.unwrap();
+                log.borrow_mut().push(head);
                 let answer = match number {
                     0 => "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
                     1 => "HTTP/1.1 403 Forbidden\r\n\r\n",
