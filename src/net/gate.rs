@@ -46,7 +46,7 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a kept-alive connection may stand idle.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Idle for this long, a connection gives its buffers back.
-const PARK_AFTER: Duration = Duration::from_secs(2);
+const PARK_AFTER: Duration = Duration::from_millis(250);
 /// What is held back behind an upgrade request, in bytes.
 const MAX_EARLY: usize = 64 * 1024;
 
