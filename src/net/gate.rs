@@ -21,6 +21,8 @@ mod head;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod verdict;
+mod write;
 
 use std::io;
 use std::pin::Pin;
@@ -28,10 +30,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use self::chunked::Chunked;
-use self::head::{Framing, Head, Scanner};
+use self::head::Scanner;
+use self::write::Linger;
 use super::timer::Deadline;
 use super::transport::Transport;
 
@@ -43,12 +46,7 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a kept-alive connection may stand idle.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Idle for this long, a connection gives its buffers back.
-const PARK_AFTER: Duration = Duration::from_secs(2);
-/// How long the client may leave what is written to it unread.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// After the close: silence that ends the wait for the client's own close, and the whole of it.
-const LINGER_SILENCE: Duration = Duration::from_secs(5);
-const LINGER_WHOLE: Duration = Duration::from_secs(30);
+const PARK_AFTER: Duration = Duration::from_millis(250);
 /// What is held back behind an upgrade request, in bytes.
 const MAX_EARLY: usize = 64 * 1024;
 
@@ -113,12 +111,6 @@ enum State {
 enum Body {
     Length(u64),
     Chunked(Chunked),
-}
-
-struct Linger {
-    whole: Deadline,
-    /// The client is expected to be still sending.
-    wait: bool,
 }
 
 impl Gate {
@@ -193,122 +185,6 @@ impl Gate {
         self.deadline.set(IDLE_TIMEOUT - PARK_AFTER);
     }
 
-    /// Judges `fresh`, which follows everything that was judged before; the number of bytes at
-    /// its start that may pass.
-    fn judge(&mut self, fresh: &[u8]) -> usize {
-        let mut at = 0;
-        while at < fresh.len() {
-            match &mut self.state {
-                State::Head => match self.scanner.scan(&fresh[at..]) {
-                    Ok(Some(head)) => {
-                        at += head.len;
-                        self.enter(head);
-                    }
-                    Ok(None) => break,
-                    Err(refusal) => {
-                        self.refuse(refusal);
-                        break;
-                    }
-                },
-                State::Body { left: Body::Length(left), upgrade } => {
-                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(fresh.len() - at);
-                    at += here;
-                    // `here` is at most `left`.
-                    *left -= here as u64;
-                    if *left == 0 {
-                        let upgrade = *upgrade;
-                        self.end_message(upgrade);
-                    }
-                }
-                State::Body { left: Body::Chunked(chunked), upgrade } => {
-                    let upgrade = *upgrade;
-                    match chunked.advance(&fresh[at..]) {
-                        Ok(used) => {
-                            at += used;
-                            if chunked.is_end() {
-                                self.end_message(upgrade);
-                            }
-                        }
-                        Err((used, fault)) => {
-                            at += used;
-                            self.state = State::Broken(BadChunk(fault));
-                        }
-                    }
-                }
-                State::Upgrade(_) | State::Opaque | State::Refused | State::Broken(_) => break,
-            }
-        }
-        at
-    }
-
-    fn enter(&mut self, head: Head) {
-        self.passed += 1;
-        self.deadline.clear();
-        self.head_timed = false;
-        self.scanner = Scanner::default();
-        match head.body {
-            Framing::Length(0) => self.end_message(head.upgrade),
-            Framing::Length(length) => {
-                self.state = State::Body { left: Body::Length(length), upgrade: head.upgrade };
-            }
-            Framing::Chunked => {
-                self.state = State::Body { left: Body::Chunked(Chunked::new()), upgrade: head.upgrade };
-            }
-        }
-    }
-
-    fn end_message(&mut self, upgrade: bool) {
-        // The head that has just ended is the last that passed.
-        self.state = if upgrade { State::Upgrade(self.passed - 1) } else { State::Head };
-    }
-
-    fn refuse(&mut self, refusal: Refusal) {
-        self.shared.refuse(self.passed, refusal);
-        self.state = State::Refused;
-        self.deadline.clear();
-    }
-
-    /// Holds the stand-in for a refused head, in place of what came.
-    fn hold_stand_in(&mut self, head_method: bool) {
-        self.held.clear();
-        self.held.extend_from_slice(if head_method { HEAD_STAND_IN } else { STAND_IN });
-        self.taken = 0;
-        self.released = self.held.len();
-    }
-
-    /// Judges what is held back; whether anything came free, or the state changed, by it.
-    fn judge_held(&mut self) -> bool {
-        if self.held.len() == self.released {
-            return false;
-        }
-        let held = std::mem::take(&mut self.held);
-        let passes = self.judge(&held[self.released..]);
-        self.held = held;
-        match self.state {
-            State::Refused => {
-                let head_method = self.held[self.released..].starts_with(b"HEAD ");
-                if passes > 0 {
-                    // Good messages stand ahead of the bad one.
-                    self.held.truncate(self.released + passes);
-                    self.held.extend_from_slice(if head_method { HEAD_STAND_IN } else { STAND_IN });
-                    self.released = self.held.len();
-                } else {
-                    self.hold_stand_in(head_method);
-                }
-                true
-            }
-            State::Broken(_) => {
-                self.released += passes;
-                self.held.truncate(self.released);
-                true
-            }
-            _ => {
-                self.released += passes;
-                passes > 0
-            }
-        }
-    }
-
     fn hand_out(&mut self, buf: &mut ReadBuf<'_>) {
         let here = (self.released - self.taken).min(buf.remaining());
         buf.put_slice(&self.held[self.taken..self.taken + here]);
@@ -375,36 +251,6 @@ impl Gate {
             self.held.extend_from_slice(early.filled());
         }
     }
-
-    /// Writes interim responses that wait; only where nothing of hyper's is half written.
-    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(mut waiting) = self.shared.take_interim() {
-            while !waiting.is_empty() {
-                match Pin::new(&mut self.io).poll_write(cx, &waiting) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(written)) => drop(waiting.drain(..written)),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {
-                        self.shared.put_interim_back(waiting);
-                        return Poll::Pending;
-                    }
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn bound_write<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.write_deadline.clear();
-            return outcome;
-        }
-        if !self.write_deadline.is_set() {
-            self.write_deadline.set(WRITE_TIMEOUT);
-        }
-        ready!(self.write_deadline.poll_passed(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client has read nothing for 60 s")))
-    }
 }
 
 impl AsyncRead for Gate {
@@ -467,93 +313,6 @@ impl AsyncRead for Gate {
             buf.set_filled(before + passes);
             if passes > 0 {
                 return Poll::Ready(Ok(()));
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Gate {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let gate = self.get_mut();
-        if !gate.dirty {
-            ready!(gate.poll_interim(cx))?;
-            gate.dirty = true;
-        }
-        let outcome = Pin::new(&mut gate.io).poll_write(cx, buf);
-        gate.bound_write(cx, outcome)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let gate = self.get_mut();
-        if !gate.dirty {
-            ready!(gate.poll_interim(cx))?;
-            gate.dirty = true;
-        }
-        let outcome = Pin::new(&mut gate.io).poll_write_vectored(cx, bufs);
-        gate.bound_write(cx, outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    /// hyper asks for this only when all it had to write is written.
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let gate = self.get_mut();
-        gate.dirty = false;
-        if !matches!(gate.state, State::Opaque) && gate.shared.interim_is_timely() {
-            ready!(gate.poll_interim(cx))?;
-        }
-        let outcome = Pin::new(&mut gate.io).poll_flush(cx);
-        ready!(gate.bound_write(cx, outcome))?;
-        if let State::Upgrade(index) = gate.state {
-            if gate.shared.has_answered(index) {
-                // hyper has been told that nothing can be read; now something may be.
-                cx.waker().wake_by_ref();
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Closes the way to the client, then reads what it still sends for a while: a close over
-    /// unread bytes is a reset, which may take the answer with it (RFC 9112 §9.6).
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let gate = self.get_mut();
-        if gate.linger.is_none() {
-            let outcome = Pin::new(&mut gate.io).poll_shutdown(cx);
-            ready!(gate.bound_write(cx, outcome))?;
-            if matches!(gate.state, State::Opaque) {
-                return Poll::Ready(Ok(()));
-            }
-            let wait = !gate.held.is_empty() || !matches!(gate.state, State::Head);
-            let mut whole = Deadline::default();
-            whole.set(LINGER_WHOLE);
-            gate.deadline.set(LINGER_SILENCE);
-            gate.linger = Some(Linger { whole, wait });
-        }
-        let Some(linger) = &mut gate.linger else { return Poll::Ready(Ok(())) };
-        loop {
-            let mut space = [0; 4096];
-            let mut rest = ReadBuf::new(&mut space);
-            match Pin::new(&mut gate.io).poll_read(cx, &mut rest) {
-                Poll::Ready(Ok(())) if !rest.filled().is_empty() => {
-                    gate.deadline.set(LINGER_SILENCE);
-                    if linger.whole.poll_passed(cx).is_ready() {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                Poll::Ready(_) => return Poll::Ready(Ok(())),
-                Poll::Pending if !linger.wait => return Poll::Ready(Ok(())),
-                Poll::Pending => {
-                    if gate.deadline.poll_passed(cx).is_ready() || linger.whole.poll_passed(cx).is_ready() {
-                        return Poll::Ready(Ok(()));
-                    }
-                    return Poll::Pending;
-                }
             }
         }
     }

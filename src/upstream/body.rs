@@ -1,14 +1,11 @@
 //! [`RequestBody`]: a body on its way to an upstream, of which the start is held so that it can
 //! be sent again.
 
+mod hold;
+
 use std::cell::RefCell;
-use std::error::Error;
-use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,19 +13,17 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
 
+use self::hold::Hold;
 use super::error::ClientFault;
-use crate::net::{BadChunk, Deadline};
+use crate::net::Deadline;
+
+pub(super) use self::hold::GoAhead;
 
 /// Bodies up to this size can be sent a second time.
 pub const MAX_HELD: usize = 64 * 1024;
 /// A body that has not moved for so long is given up.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// An upstream that says nothing to `Expect: 100-continue` gets the body after this (RFC 9110
-/// §10.1.1 asks that nobody wait for ever).
-const CONTINUE_GRACE: Duration = Duration::from_secs(1);
-
 /// The body of a request to an upstream.
 pub struct RequestBody(Kind);
 
@@ -59,16 +54,6 @@ struct Source {
     ended: bool,
     fault: Option<ClientFault>,
 }
-
-/// Waits for the upstream's `100 Continue`, or until the grace is over.
-struct Hold {
-    go_ahead: GoAhead,
-    grace: Pin<Box<Sleep>>,
-}
-
-/// Set by the upstream's `100 Continue`.
-#[derive(Clone, Debug, Default)]
-pub(super) struct GoAhead(Arc<AtomicBool>);
 
 /// Makes a request's body anew, while enough of it is held.
 #[derive(Clone)]
@@ -125,9 +110,8 @@ impl RequestBody {
     /// Gives nothing out until the upstream wants it; a flag that says so to be set.
     pub(super) fn hold(&mut self) -> Option<GoAhead> {
         let Kind::Streaming(streaming) = &mut self.0 else { return None };
-        let go_ahead = GoAhead::default();
-        let grace = Box::pin(tokio::time::sleep(CONTINUE_GRACE));
-        streaming.hold = Some(Hold { go_ahead: go_ahead.clone(), grace });
+        let (hold, go_ahead) = Hold::new();
+        streaming.hold = Some(hold);
         Some(go_ahead)
     }
 }
@@ -165,21 +149,6 @@ impl Replay {
             ReplayKind::Streaming(source) => source.borrow().fault,
             _ => None,
         }
-    }
-}
-
-impl GoAhead {
-    pub(super) fn set(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-impl Hold {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.go_ahead.0.load(Ordering::Acquire) {
-            return Poll::Ready(());
-        }
-        self.grace.as_mut().poll(cx)
     }
 }
 
@@ -301,22 +270,6 @@ impl Body for RequestBody {
             Kind::Streaming(streaming) if streaming.again => SizeHint::default(),
             Kind::Streaming(streaming) => streaming.source.borrow().incoming.size_hint(),
         }
-    }
-}
-
-impl ClientFault {
-    /// Reads why hyper's server could not go on with a body.
-    fn of(error: &hyper::Error) -> Self {
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-                if let Some(BadChunk(reason)) = inner.downcast_ref::<BadChunk>() {
-                    return Self::Malformed(reason);
-                }
-            }
-            cause = error.source();
-        }
-        Self::Gone
     }
 }
 

@@ -1,11 +1,14 @@
 //! What goes wrong between the proxy and an upstream, in terms that a user can act on.
 
+use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use http::StatusCode;
 use rustls::CertificateError;
+
+use crate::net::BadChunk;
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +41,7 @@ pub enum UpstreamError {
     Client(#[from] ClientFault),
 }
 
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What the client did in the middle of its request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -151,6 +154,21 @@ impl UpstreamError {
             Self::ResponseTimeout { .. } => Some("for slow answers, raise `[upstream] response_timeout`"),
             _ => None,
         }
+    }
+}
+
+impl ClientFault {
+    /// Reads why hyper's server could not go on with a body.
+    pub(super) fn of(error: &hyper::Error) -> Self {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            if let Some(BadChunk(reason)) = inner.and_then(|inner| inner.downcast_ref()) {
+                return Self::Malformed(reason);
+            }
+            cause = error.source();
+        }
+        Self::Gone
     }
 }
 

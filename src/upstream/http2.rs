@@ -2,26 +2,31 @@
 //!
 //! This speaks to the h2 crate itself: hyper would start a task for each exchange.
 
+mod download;
+mod upload;
+
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, Version};
-use http_body::{Body, Frame, SizeHint};
-use tokio::task::JoinHandle;
+use http_body::Body;
 
-use super::body::{BODY_TIMEOUT, Replay, RequestBody};
+use self::upload::{Upload, upload};
+use super::body::{Replay, RequestBody};
 use super::connector::UpstreamStream;
 use super::error::UpstreamError;
 use super::origin::Origin;
-use super::response::{ResponseBody, ResponseBodyError};
+use super::response::ResponseBody;
+
+pub(super) use self::download::Http2Body;
 use crate::net::{Deadline, Interim};
 
 /// What an upstream may send ahead of our reading it, in bytes: on a stream, on a connection.
@@ -146,10 +151,8 @@ impl Http2 {
         };
         let mut upload = (!ends).then(|| Box::pin(upload(body, stream)));
         let outcome = poll_fn(|cx| {
-            if let Some(sending) = &mut upload {
-                if sending.as_mut().poll(cx).is_ready() {
-                    upload = None;
-                }
+            if upload.as_mut().is_some_and(|sending| sending.as_mut().poll(cx).is_ready()) {
+                upload = None;
             }
             while let Poll::Ready(Some(Ok(early))) = response.poll_informational(cx) {
                 if early.status() != StatusCode::CONTINUE {
@@ -168,7 +171,7 @@ impl Http2 {
             None => return Err(self.timed_out(to(), timeout)),
         };
         // The rest of the request goes on by itself, for as long as somebody wants the answer.
-        let upload = upload.map(|sending| Upload(tokio::task::spawn_local(sending)));
+        let upload = upload.map(Upload::spawn);
         receive(response, is_head, upload, active, origin).map_err(Failure::of)
     }
 
@@ -215,81 +218,8 @@ fn receive(
         return Ok(Response::from_parts(head, ResponseBody::bodiless(keeps_length)));
     }
     let left = if is_head { None } else { length };
-    let body = Http2Body {
-        stream,
-        left,
-        deadline: Deadline::default(),
-        data_ended: false,
-        _upload: upload,
-        _active: active,
-    };
+    let body = Http2Body::new(stream, left, upload, active);
     Ok(Response::from_parts(head, ResponseBody::http2(body)))
-}
-
-/// The body of a response; dropped early, it resets the stream.
-pub(super) struct Http2Body {
-    stream: RecvStream,
-    /// What is left of the announced length.
-    left: Option<u64>,
-    deadline: Deadline,
-    data_ended: bool,
-    _upload: Option<Upload>,
-    _active: Active,
-}
-
-impl Http2Body {
-    pub(super) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        let outcome = self.poll_stream(cx);
-        if outcome.is_ready() {
-            self.deadline.clear();
-            return outcome;
-        }
-        if !self.deadline.is_set() {
-            self.deadline.set(BODY_TIMEOUT);
-        }
-        ready!(self.deadline.poll_passed(cx));
-        Poll::Ready(Some(Err(ResponseBodyError::Stalled)))
-    }
-
-    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        while !self.data_ended {
-            match ready!(self.stream.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    // The client has room for it, so the upstream may send as much again.
-                    if let Err(error) = self.stream.flow_control().release_capacity(data.len()) {
-                        return Poll::Ready(Some(Err(ResponseBodyError::Http2(error))));
-                    }
-                    if data.is_empty() {
-                        continue;
-                    }
-                    self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                // The whole answer is there; the upstream only did not want the rest of the
-                // request (RFC 9113 §8.1).
-                Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) && error.is_reset() => {
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(ResponseBodyError::Http2(error)))),
-                None => self.data_ended = true,
-            }
-        }
-        match ready!(self.stream.poll_trailers(cx)) {
-            Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
-            Err(error) => Poll::Ready(Some(Err(ResponseBodyError::Http2(error)))),
-        }
-    }
-
-    pub(super) fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
-    }
-
-    pub(super) fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
 }
 
 /// Counts as an exchange under way until it is dropped.
@@ -306,72 +236,6 @@ impl Drop for Active {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get() - 1);
     }
-}
-
-/// A task that is aborted with its owner.
-struct Upload(JoinHandle<()>);
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Sends the body as fast as the upstream makes room. A body that the client broke off resets
-/// the stream; what the client did is remembered in the body's source.
-async fn upload(body: RequestBody, mut stream: SendStream<Bytes>) {
-    let mut body = pin!(body);
-    loop {
-        let next = poll_fn(|cx| {
-            // The upstream wants no more of it.
-            if let Poll::Ready(_reset) = stream.poll_reset(cx) {
-                return Poll::Ready(None);
-            }
-            body.as_mut().poll_frame(cx).map(Some)
-        });
-        let Some(next) = next.await else { return };
-        let frame = match next {
-            Some(Ok(frame)) => frame,
-            Some(Err(_fault)) => return stream.send_reset(Reason::CANCEL),
-            // An error: the stream is over, and the response says why.
-            None => return drop(stream.send_data(Bytes::new(), true)),
-        };
-        let sent = match frame.into_data() {
-            Ok(data) => send_data(&mut stream, data, body.is_end_stream()).await,
-            Err(frame) => match frame.into_trailers() {
-                Ok(trailers) => stream.send_trailers(trailers).map(|()| true).or(Ok(true)),
-                Err(_unknown) => Ok(false),
-            },
-        };
-        match sent {
-            Ok(false) => {}
-            Ok(true) | Err(()) => return,
-        }
-    }
-}
-
-/// Sends `data` as there is room for it; `Ok(true)` where the stream has ended with it.
-async fn send_data(stream: &mut SendStream<Bytes>, mut data: Bytes, last: bool) -> Result<bool, ()> {
-    while !data.is_empty() {
-        stream.reserve_capacity(data.len());
-        let room = poll_fn(|cx| {
-            if stream.capacity() > 0 {
-                return Poll::Ready(Some(Ok(stream.capacity())));
-            }
-            stream.poll_capacity(cx)
-        });
-        let Some(Ok(room)) = room.await else { return Err(()) };
-        if room == 0 {
-            continue;
-        }
-        let part = data.split_to(room.min(data.len()));
-        let ends = last && data.is_empty();
-        stream.send_data(part, ends).map_err(|_| ())?;
-        if ends {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Puts the request into the form that HTTP/2 has: `:scheme`, `:authority` and `:path` from one

@@ -39,6 +39,8 @@ struct Key {
 
 /// The connections to one origin.
 pub(super) struct Host {
+    // Boxed throughout: a connection is moved at every use, and is large.
+    #[expect(clippy::vec_box, reason = "what is taken out stays boxed")]
     idle: RefCell<Vec<Box<Http1>>>,
     http2: RefCell<Vec<Http2>>,
     /// What the origin spoke last; unknown until the first connection stands.
@@ -92,10 +94,7 @@ async fn sweep(hosts: Weak<Hosts>) {
                 .borrow_mut()
                 .retain_mut(|http1| http1.idle_since.elapsed() < IDLE_TIMEOUT && http1.is_alive());
             let stale = host.used.get().elapsed() >= IDLE_TIMEOUT;
-            host.http2.borrow_mut().retain_mut(|http2| {
-                let idle = http2.is_idle();
-                (http2.is_usable() || !idle) && !(stale && idle)
-            });
+            host.http2.borrow_mut().retain_mut(|http2| !http2.is_idle() || (http2.is_usable() && !stale));
             let empty = host.idle.borrow().is_empty() && host.http2.borrow().is_empty();
             !(stale && empty && Rc::strong_count(host) == 1)
         });
@@ -121,10 +120,8 @@ impl Host {
         http1_only: bool,
         fresh: bool,
     ) -> Result<Checkout, UpstreamError> {
-        if !fresh {
-            if let Some(found) = self.pooled(http1_only) {
-                return Ok(found);
-            }
+        if !fresh && let Some(found) = self.pooled(http1_only) {
+            return Ok(found);
         }
         let shares =
             origin.scheme() == Scheme::Https && !http1_only && self.protocol.get() != Some(Protocol::Http1);
@@ -132,7 +129,7 @@ impl Host {
             return self.open(connector, origin, http1_only).await;
         }
         let after = connector.connect_timeout();
-        let _turn = tokio::time::timeout(after, self.opening.lock())
+        let turn = tokio::time::timeout(after, self.opening.lock())
             .await
             .map_err(|_| UpstreamError::ConnectTimeout { to: origin.to_string(), after })?;
         // Somebody else may have opened one in the meantime. If it turned out to be HTTP/1, the
@@ -141,7 +138,7 @@ impl Host {
             return Ok(found);
         }
         if self.protocol.get() == Some(Protocol::Http1) {
-            drop(_turn);
+            drop(turn);
         }
         self.open(connector, origin, http1_only).await
     }

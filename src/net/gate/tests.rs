@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 
 use proptest::prelude::*;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::*;
 

@@ -79,3 +79,61 @@ mod unix {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "not a socket");
     }
 }
+
+/// Runs in a process of its own, since the limit is the whole process's.
+#[cfg(unix)]
+#[test]
+fn running_out_of_files_is_a_pause_and_not_the_end() {
+    const CHILD: &str = "TEST_RUNS_OUT_OF_FILES";
+    if std::env::var_os(CHILD).is_some() {
+        return run_out_of_files();
+    }
+    let name = "net::listener::tests::running_out_of_files_is_a_pause_and_not_the_end";
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && output.contains("recovered"), "{output}");
+}
+
+#[cfg(unix)]
+fn run_out_of_files() {
+    use std::future::poll_fn;
+    use std::os::fd::AsRawFd;
+    use std::task::Poll;
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use rustix::time::{ClockId, clock_gettime};
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = Listener::bind(&any_port()).unwrap();
+        let Listen::Tcp(address) = listener.local_addr().unwrap() else { panic!("not TCP") };
+        let mut clients: Vec<_> = (0..4).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        // The lowest free number is above all that are open.
+        let probe = std::fs::File::open("/dev/null").unwrap();
+        let limit = u64::try_from(probe.as_raw_fd()).unwrap();
+        drop(probe);
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: before.maximum }).unwrap();
+
+        let mut accept = std::pin::pin!(listener.accept());
+        let spent = || clock_gettime(ClockId::ProcessCPUTime);
+        let (start, started) = (std::time::Instant::now(), spent());
+        while start.elapsed() < Duration::from_millis(500) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let pending = poll_fn(|cx| Poll::Ready(accept.as_mut().poll(cx).is_pending())).await;
+            assert!(pending, "there was no file to accept with");
+        }
+        let used = spent() - started;
+        let used = Duration::new(u64::try_from(used.tv_sec).unwrap(), u32::try_from(used.tv_nsec).unwrap());
+        assert!(used < Duration::from_millis(200), "the loop span: {used:?} of processor time");
+
+        clients.truncate(1);
+        let accepted = tokio::time::timeout(Duration::from_secs(10), accept).await;
+        assert!(accepted.is_ok(), "it did not recover");
+        println!("recovered");
+    });
+}

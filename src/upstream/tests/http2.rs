@@ -5,6 +5,7 @@ use std::cell::Cell;
 use h2::server::{Connection, SendResponse};
 use tokio_rustls::server::TlsStream;
 
+use super::relay::{CLOSE, Relay};
 use super::tls::{Authorities, https};
 use super::*;
 
