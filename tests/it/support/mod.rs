@@ -1,7 +1,7 @@
 //! What the tests stand on: the app on a thread of its own, upstreams that keep what they get,
 //! clients that speak bytes, and a sandbox that judges grants.
 
-#![allow(dead_code, reason = "each area uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
 
 pub mod raw;
 pub mod upstream;
