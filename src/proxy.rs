@@ -163,7 +163,10 @@ impl Relay<'_> {
 
     fn admit(&self, parts: &request::Parts) -> Result<Admission, Problem> {
         let admission = match self.inside {
-            None => self.state.guard.admit(parts, None, |authority| self.state.is_routed(authority)),
+            None => self
+                .state
+                .guard
+                .admit(parts, self.call.peer.local, |authority| self.state.is_routed(authority)),
             Some(tunnel) => self.state.guard.admit_inside(tunnel, parts),
         };
         admission.map_err(Problem::from)
@@ -280,7 +283,7 @@ pub fn admit_admin(live: &Live, request: &request::Parts, call: &Call) -> Result
     if let Some(refusal) = call.refusal {
         return Err(error::of_refusal(refusal));
     }
-    match live.load().admin_guard.admit(request, None, |_| false)? {
+    match live.load().admin_guard.admit(request, call.peer.local, |_| false)? {
         Admission::Request(_) => Ok(()),
         // A page of an allowed origin may use the proxy; the status page is not for it.
         Admission::Preflight(_) => {

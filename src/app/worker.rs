@@ -109,12 +109,12 @@ async fn work(
 /// A client's connection, from its first byte to its last.
 async fn connection(worker: Rc<Worker>, accepted: Accepted, tls: Option<TlsAcceptor>) {
     let _open = worker.recorder().connection(Side::Client);
-    let address = accepted.peer;
+    let (address, local) = (accepted.peer, accepted.local);
     let (transport, _permit) = match accepted.into_transport() {
         Ok(parts) => parts,
         Err(error) => return tracing::debug!("a connection was gone before it began: {error}"),
     };
-    let peer = Peer { address, ..Peer::default() };
+    let peer = Peer { address, local, ..Peer::default() };
     let (transport, peer) = match tls {
         None => (transport, peer),
         Some(acceptor) => match net::accept_tls(&acceptor, transport, peer).await {
@@ -138,9 +138,9 @@ pub(super) async fn serve_admin(listener: Listener, page: Admin, live: Arc<Live>
         };
         let (page, live, drain) = (Rc::clone(&page), Arc::clone(&live), drain.clone());
         tokio::task::spawn_local(async move {
-            let address = accepted.peer;
+            let (address, local) = (accepted.peer, accepted.local);
             let Ok((transport, _permit)) = accepted.into_transport() else { return };
-            let peer = Arc::new(Peer { address, ..Peer::default() });
+            let peer = Arc::new(Peer { address, local, ..Peer::default() });
             let handler = move |request: Request<Incoming>, call: Call| {
                 let (page, live) = (Rc::clone(&page), Arc::clone(&live));
                 async move { Ok::<_, std::convert::Infallible>(admin(&page, &live, request, call).await) }
