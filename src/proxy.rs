@@ -25,7 +25,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::config::Access;
-use crate::guard::{Admission, Admitted, Form, Tunnel};
+use crate::guard::{Admission, Admitted, Cors, Form, Tunnel};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::{framing, path};
 use crate::net::{Call, DrainWatch};
@@ -90,11 +90,17 @@ async fn serve(
     request: Request<Incoming>,
     call: Call,
 ) -> Result<Response<Body>, Infallible> {
+    let mut cors = None;
     let mut exchange = Some(worker.recorder.begin(request.method().clone(), request.uri().clone()));
     let state = worker.live.load_full();
     let relay = Relay { worker: &worker, state: &state, call: &call, inside };
-    let outcome = relay.answer(request, &mut exchange).await;
-    Ok(body::respond(outcome, exchange))
+    let outcome = relay.answer(request, &mut cors, &mut exchange).await;
+    let mut response = body::respond(outcome, exchange);
+    // Our errors, too, are for the page to read.
+    if let Some(cors) = cors {
+        cors.apply(response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// One request on its way.
@@ -107,10 +113,12 @@ struct Relay<'a> {
 }
 
 impl Relay<'_> {
-    /// The exchange is taken where it lives on beyond the response, in a tunnel.
+    /// `cors` is set where a page of an allowed origin asks; the exchange is taken where it lives
+    /// on beyond the response, in a tunnel.
     async fn answer(
         &self,
         mut request: Request<Incoming>,
+        cors: &mut Option<Cors>,
         exchange: &mut Option<Exchange>,
     ) -> Result<Answer, Problem> {
         if let Some(refusal) = self.call.refusal {
@@ -124,6 +132,7 @@ impl Relay<'_> {
             Admission::Request(admitted) => admitted,
             Admission::Preflight(preflight) => return Ok(Answer::Own(preflight.into_response())),
         };
+        *cors = admitted.cors().cloned();
         match admitted.form() {
             Form::Connect { .. } => return self.connect(&admitted, client, exchange).await,
             Form::Absolute { routed: false } => {
@@ -152,9 +161,6 @@ impl Relay<'_> {
         }
 
         let agreed = rewrite::response(&mut response, &target, via);
-        if let Some(cors) = admitted.cors() {
-            cors.apply(response.headers_mut());
-        }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return upgrade::bridge(self, response, asked.as_ref(), agreed, client, exchange);
         }
