@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use ::http::{Request, Response};
-use http_body_util::Either;
 use hyper::body::Incoming;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminBody};
 use crate::net::{self, Accepted, Call, DrainWatch, Listener, Peer, Phase};
 use crate::proxy::{self, Worker};
 use crate::state::{Live, Surroundings};
@@ -150,12 +149,10 @@ pub(super) async fn serve_admin(listener: Listener, page: Admin, live: Arc<Live>
     }
 }
 
-type AdminResponse = Response<Either<http_body_util::Full<bytes::Bytes>, crate::admin::AdminBody>>;
-
-async fn admin(page: &Admin, live: &Live, request: Request<Incoming>, call: Call) -> AdminResponse {
+async fn admin(page: &Admin, live: &Live, request: Request<Incoming>, call: Call) -> Response<AdminBody> {
     let (parts, body) = request.into_parts();
     match proxy::admit_admin(live, &parts, &call) {
-        Ok(()) => page.handle(Request::from_parts(parts, body)).await.map(Either::Right),
-        Err(problem) => problem.into_response("-").map(Either::Left),
+        Ok(()) => page.handle(Request::from_parts(parts, body)).await,
+        Err(problem) => page.refuse(problem, &parts.method),
     }
 }
