@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, Method, Request, Response, StatusCode};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 
 use crate::http::problem::{MaskinportenError, Problem, ProblemKind};
@@ -185,12 +185,20 @@ impl Admin {
             ));
         }
         let body = Limited::new(request.into_body(), MAX_BODY).collect();
-        // What is wrong with the body is not told apart: too long, broken off, too slow.
-        let Ok(Ok(body)) = tokio::time::timeout(BODY_TIMEOUT, body).await else {
-            return Err(Problem::new(
-                ProblemKind::MalformedRequest,
-                "the body must arrive whole within 10 seconds and be at most 4 KiB",
-            ));
+        let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err(Problem::new(ProblemKind::BodyTooLarge, "the body may have 4 KiB"));
+            }
+            Ok(Err(_)) => {
+                return Err(Problem::new(ProblemKind::MalformedRequest, "the body broke off"));
+            }
+            Err(_) => {
+                return Err(Problem::new(
+                    ProblemKind::RequestTimeout,
+                    "the body must arrive within 10 seconds",
+                ));
+            }
         };
         let Ok(asked) = serde_json::from_slice::<RefreshRequest>(&body.to_bytes()) else {
             return Err(Problem::new(

@@ -121,7 +121,6 @@ kinds! {
     UpstreamClosed, "upstream-closed", 502, connection_terminated, Upstream, "The upstream closed the connection";
     /// What came is not HTTP, or is framed so that it cannot be relied on.
     UpstreamProtocol, "upstream-protocol", 502, http_protocol_error, Upstream, "The upstream's response is malformed";
-    UpstreamHeadTooLarge, "upstream-head-too-large", 502, http_response_header_section_size, Upstream, "The head of the upstream's response is too large";
     /// A 101 that nobody asked for, or to another protocol.
     UpgradeFailed, "upgrade-failed", 502, http_upgrade_failed, Upstream, "The upstream switched to a protocol that was not asked for";
     /// The proxy that stands between this one and the upstream.
