@@ -2,4 +2,8 @@
 
 mod support;
 
+mod canary;
+mod guards;
+mod inbound;
+mod problems;
 mod smoke;
