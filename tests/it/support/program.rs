@@ -61,8 +61,15 @@ impl Kept {
 
 /// The binary with this environment and none of the test's own, but for what it takes to run.
 pub fn command(dir: &Path, env: &[(&str, &str)], args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_maskinporten-proxy"));
-    command.current_dir(dir).args(args).env_clear();
+    behind(&[], dir, env, args)
+}
+
+/// The same, run by another command.
+fn behind(prefix: &[&str], dir: &Path, env: &[(&str, &str)], args: &[&str]) -> Command {
+    let binary = env!("CARGO_BIN_EXE_maskinporten-proxy");
+    let mut words = prefix.iter().copied().chain([binary]).chain(args.iter().copied());
+    let mut command = Command::new(words.next().expect("the binary at least"));
+    command.current_dir(dir).args(words).env_clear();
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
@@ -90,9 +97,14 @@ pub fn run_with_input(dir: &Path, env: &[(&str, &str)], args: &[&str], input: &s
 impl Program {
     /// Starts `serve` (with JSON log lines) and waits until it listens.
     pub async fn serve(dir: &Path, env: &[(&str, &str)], args: &[&str]) -> Self {
+        Self::serve_behind(&[], dir, env, args).await
+    }
+
+    /// The same, run by a command that becomes it (`setpriv`, `nice`).
+    pub async fn serve_behind(prefix: &[&str], dir: &Path, env: &[(&str, &str)], args: &[&str]) -> Self {
         let mut all = vec!["--log-format", "json", "serve"];
         all.extend(args);
-        let mut child = command(dir, env, &all).spawn().expect("the binary starts");
+        let mut child = behind(prefix, dir, env, &all).spawn().expect("the binary starts");
         let stdout = Kept::new(child.stdout.take().expect("a pipe"));
         let stderr = Kept::new(child.stderr.take().expect("a pipe"));
         let mut program = Self { child, stdout, stderr, proxy: String::new(), admin: String::new() };
