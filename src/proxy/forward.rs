@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ::http::Uri;
 use ::http::request::Parts;
-use ::http::{Request, Uri};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -50,9 +50,9 @@ pub(super) async fn pass_on(
     if let Some(asked) = &asked {
         asked.put_on(&mut parts.headers);
     }
-    let request = Request::from_parts(parts, RequestBody::streaming(body));
-    let sent =
-        relay.worker.pool.send(&relay.state.way_out.connector, &origin, request, &relay.call.interim).await;
+    let (pool, connector) = (&relay.worker.pool, &relay.state.way_out.connector);
+    let body = RequestBody::streaming(body);
+    let sent = pool.send(connector, &origin, &parts, body, &relay.call.interim).await;
     let mut response = sent.map_err(error::of_upstream)?;
     if let Some(exchange) = exchange {
         exchange.head_arrived();
