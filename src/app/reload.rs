@@ -62,7 +62,7 @@ impl Reloader {
         let surroundings = Arc::clone(&self.surroundings);
         let previous = self.live.load_full();
         let built = tokio::task::spawn_blocking(move || {
-            let loaded = load().map_err(|error| anyhow::Error::new(error))?;
+            let loaded = load().map_err(anyhow::Error::new)?;
             let config = Arc::new(loaded.config);
             State::build(config, &surroundings, Some(&previous.way_out)).map_err(anyhow::Error::new)
         })
