@@ -107,12 +107,11 @@ fn needs_restart(boot: &Config, now: &Config) -> Vec<String> {
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned()).collect()
 }
 
-/// The files whose change asks for a reload.
+/// The files whose change asks for a reload. Those of the local CA without condition: where
+/// `intercept` was switched on before there was a CA, the making of one is what was missing.
 fn watched(config: &Config) -> Vec<PathBuf> {
     let mut files = config.watched.clone();
-    if config.forward.intercept {
-        files.extend(ca::files(&ca::default_dir(&config.base_dir)));
-    }
+    files.extend(ca::files(&ca::default_dir(&config.base_dir)));
     files
 }
 
