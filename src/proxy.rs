@@ -37,8 +37,6 @@ use crate::upstream::{Pool, RequestBody, ResponseBody};
 
 pub use self::body::Body;
 
-use self::rewrite::Named;
-
 /// What a worker thread has to itself.
 pub struct Worker {
     live: Arc<Live>,
@@ -53,8 +51,6 @@ struct Target<'s> {
     route: &'s Arc<RouteState>,
     /// Where in the request's path the matched prefix ends.
     rest_at: usize,
-    /// How the client named the place that the upstream's base stands for.
-    named: Named,
 }
 
 /// What there is to answer.
@@ -160,7 +156,7 @@ impl Relay<'_> {
             exchange.head_arrived();
         }
 
-        let agreed = rewrite::response(&mut response, &target, via);
+        let agreed = rewrite::response(&mut response, &target, &admitted, via);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return upgrade::bridge(self, response, asked.as_ref(), agreed, client, exchange);
         }
@@ -203,9 +199,7 @@ impl Relay<'_> {
             None => self.state.routes.find(Some(authority.host()), path, &parts.method),
         };
         match found {
-            Match::Found { target: route, rest_at } => {
-                Ok(Target { route, rest_at, named: Named::of(admitted) })
-            }
+            Match::Found { target: route, rest_at } => Ok(Target { route, rest_at }),
             Match::MethodNotAllowed { allow } => {
                 let detail = format!("no route for {path} takes {}", parts.method);
                 Err(Problem::new(ProblemKind::MethodNotAllowed, detail).with_allow(allow))
@@ -243,29 +237,26 @@ impl Relay<'_> {
     async fn send(
         &self,
         target: &Target<'_>,
-        parts: request::Parts,
+        mut parts: request::Parts,
         body: Incoming,
         source: &Arc<TokenSource>,
         authorization: &Authorization,
     ) -> Result<Response<ResponseBody>, Problem> {
-        let (pool, connector, origin) =
-            (&self.worker.pool, &self.state.way_out.connector, &target.route.origin);
+        let (pool, connector) = (&self.worker.pool, &self.state.way_out.connector);
+        let (origin, interim) = (&target.route.origin, &self.call.interim);
         let body = RequestBody::streaming(body);
         let replay = body.replay();
-        let head = parts.clone();
-        let request = Request::from_parts(parts, body);
-        let response =
-            pool.send(connector, origin, request, &self.call.interim).await.map_err(error::of_upstream)?;
+        let sent = pool.send(connector, origin, &parts, body, interim).await;
+        let response = sent.map_err(error::of_upstream)?;
         if response.status() != StatusCode::UNAUTHORIZED || !source.rejected(authorization.serial) {
             return Ok(response);
         }
         let Some(body) = replay.body() else { return Ok(response) };
         // Where no other token is to be had, the API's own 401 says more than we could.
         let Ok(fresh) = source.authorization().await else { return Ok(response) };
-        let mut request = Request::from_parts(head, body);
-        request.headers_mut().insert(AUTHORIZATION, fresh.header);
         drop(response);
-        pool.send(connector, origin, request, &self.call.interim).await.map_err(error::of_upstream)
+        parts.headers.insert(AUTHORIZATION, fresh.header);
+        pool.send(connector, origin, &parts, body, interim).await.map_err(error::of_upstream)
     }
 }
 

@@ -698,7 +698,7 @@ fn inside_a_tunnel() {
     }
     let result = policy.admit_inside(&tunnel, &head("GET /x HTTP/1.1\nHost: api.example.no"));
     let Ok(Admission::Request(inside)) = result else { panic!("not admitted") };
-    assert_eq!(inside.base(), "https://api.example.no:443");
+    assert_eq!(inside.base(), "https://api.example.no");
     assert!(inside.tunnel().is_none());
 }
 

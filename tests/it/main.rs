@@ -3,6 +3,7 @@
 mod support;
 
 mod canary;
+mod forward;
 mod guards;
 mod inbound;
 mod problems;
