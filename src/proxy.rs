@@ -25,7 +25,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::config::Access;
-use crate::guard::{Admission, Admitted, Form, Tunnel};
+use crate::guard::{Admission, Admitted, Cors, Form, Tunnel};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::{framing, path};
 use crate::net::{Call, DrainWatch};
@@ -86,11 +86,17 @@ async fn serve(
     request: Request<Incoming>,
     call: Call,
 ) -> Result<Response<Body>, Infallible> {
+    let mut cors = None;
     let mut exchange = Some(worker.recorder.begin(request.method().clone(), request.uri().clone()));
     let state = worker.live.load_full();
     let relay = Relay { worker: &worker, state: &state, call: &call, inside };
-    let outcome = relay.answer(request, &mut exchange).await;
-    Ok(body::respond(outcome, exchange))
+    let outcome = relay.answer(request, &mut cors, &mut exchange).await;
+    let mut response = body::respond(outcome, exchange);
+    // Our errors, too, are for the page to read.
+    if let Some(cors) = cors {
+        cors.apply(response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// One request on its way.
@@ -103,10 +109,12 @@ struct Relay<'a> {
 }
 
 impl Relay<'_> {
-    /// The exchange is taken where it lives on beyond the response, in a tunnel.
+    /// `cors` is set where a page of an allowed origin asks; the exchange is taken where it lives
+    /// on beyond the response, in a tunnel.
     async fn answer(
         &self,
         mut request: Request<Incoming>,
+        cors: &mut Option<Cors>,
         exchange: &mut Option<Exchange>,
     ) -> Result<Answer, Problem> {
         if let Some(refusal) = self.call.refusal {
@@ -120,6 +128,7 @@ impl Relay<'_> {
             Admission::Request(admitted) => admitted,
             Admission::Preflight(preflight) => return Ok(Answer::Own(preflight.into_response())),
         };
+        *cors = admitted.cors().cloned();
         match admitted.form() {
             Form::Connect { .. } => return self.connect(&admitted, client, exchange).await,
             Form::Absolute { routed: false } => {
@@ -148,9 +157,6 @@ impl Relay<'_> {
         }
 
         let agreed = rewrite::response(&mut response, &target, &admitted, via);
-        if let Some(cors) = admitted.cors() {
-            cors.apply(response.headers_mut());
-        }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return upgrade::bridge(self, response, asked.as_ref(), agreed, client, exchange);
         }
@@ -159,7 +165,10 @@ impl Relay<'_> {
 
     fn admit(&self, parts: &request::Parts) -> Result<Admission, Problem> {
         let admission = match self.inside {
-            None => self.state.guard.admit(parts, None, |authority| self.state.is_routed(authority)),
+            None => self
+                .state
+                .guard
+                .admit(parts, self.call.peer.local, |authority| self.state.is_routed(authority)),
             Some(tunnel) => self.state.guard.admit_inside(tunnel, parts),
         };
         admission.map_err(Problem::from)
@@ -271,7 +280,7 @@ pub fn admit_admin(live: &Live, request: &request::Parts, call: &Call) -> Result
     if let Some(refusal) = call.refusal {
         return Err(error::of_refusal(refusal));
     }
-    match live.load().admin_guard.admit(request, None, |_| false)? {
+    match live.load().admin_guard.admit(request, call.peer.local, |_| false)? {
         Admission::Request(_) => Ok(()),
         // A page of an allowed origin may use the proxy; the status page is not for it.
         Admission::Preflight(_) => {

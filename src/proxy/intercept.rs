@@ -42,7 +42,7 @@ pub(super) fn tunnel(
     };
     let tls = interception.leaves.config_for(authority.host()).map_err(|error| of_ca(&error, authority))?;
     let worker = Rc::clone(relay.worker);
-    let address = relay.call.peer.address;
+    let from = Peer { tls: false, certified: false, ..(*relay.call.peer).clone() };
     let guard = worker.drain().tunnel();
     let exchange = exchange.take();
     tokio::task::spawn_local(async move {
@@ -53,8 +53,7 @@ pub(super) fn tunnel(
         }
         let Ok(client) = client.await else { return };
         let transport = Transport::Other(Box::new(TokioIo::new(client)));
-        let peer = Peer { address, ..Peer::default() };
-        let accepted = net::accept_tls(&TlsAcceptor::from(tls), transport, peer).await;
+        let accepted = net::accept_tls(&TlsAcceptor::from(tls), transport, from).await;
         let (transport, peer) = match accepted {
             Ok(parts) => parts,
             Err(error) => {
