@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
 
+pub mod certificates;
+pub mod peer;
 pub mod raw;
 pub mod upstream;
 
@@ -22,6 +24,8 @@ use maskinporten_proxy::secret::Secret;
 use maskinporten_proxy::telemetry::AccessLog;
 use tokio::sync::oneshot;
 
+pub use certificates::Authority;
+pub use peer::{Peer, Scripted};
 pub use raw::{LIMIT, Raw, RawResponse};
 pub use upstream::{Answer, Seen, Upstream};
 
