@@ -241,7 +241,8 @@ impl Relay<'_> {
     ) -> Result<Response<ResponseBody>, Problem> {
         let (pool, connector, origin) =
             (&self.worker.pool, &self.state.way_out.connector, &target.route.origin);
-        let body = RequestBody::streaming(body);
+        let claims = target.route.config.claim_headers().cloned();
+        let body = RequestBody::streaming(body).without_trailers(claims);
         let replay = body.replay();
         let head = parts.clone();
         let request = Request::from_parts(parts, body);
