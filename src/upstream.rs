@@ -19,11 +19,14 @@ mod response;
 mod tests;
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request, Response, header};
 
-use self::pool::{Checkout, Hosts};
+use self::pool::{Checkout, Connected, Hosts};
 use crate::net::Interim;
+use crate::telemetry::Recorder;
 
 pub use self::body::{MAX_HELD, Replay, RequestBody};
 pub use self::connector::{Connector, ConnectorError, UpstreamStream};
@@ -40,11 +43,21 @@ const MAX_UNSENT: usize = 8;
 #[derive(Clone)]
 pub struct Pool(Rc<Hosts>);
 
+/// How long it took to get a connection: an extension of responses to requests for which the pool
+/// had none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connecting(pub Duration);
+
 impl Pool {
     /// To be called, and used, on a runtime for local tasks (`LocalRuntime` or `LocalSet`).
     #[expect(clippy::new_without_default, reason = "it starts a task, which a default should not")]
     pub fn new() -> Self {
-        Self(Hosts::new())
+        Self(Hosts::new(None))
+    }
+
+    /// As [`new`](Self::new), with its open connections counted by `recorder`.
+    pub fn counted(recorder: Arc<Recorder>) -> Self {
+        Self(Hosts::new(Some(recorder)))
     }
 
     /// Idle HTTP/1.1 connections and open HTTP/2 connections.
@@ -81,12 +94,16 @@ impl Pool {
         let http1_only = request.headers().contains_key(header::UPGRADE);
         let mut unsent = 0;
         let mut fresh = false;
+        let mut connecting = Duration::ZERO;
         loop {
-            match host.checkout(connector, origin, http1_only, fresh).await? {
-                Checkout::Http1 { connection, reused } => {
+            let checkout = host.checkout(connector, origin, http1_only, fresh).await?;
+            let Checkout { connection, reused, took } = checkout;
+            connecting += took;
+            match connection {
+                Connected::Http1(connection) => {
                     let spare = (reused && !fresh).then(|| Spare::of(&request)).flatten();
                     let failure = match connection.exchange(request, &host, origin, timeout, interim).await {
-                        Ok(response) => return Ok(response),
+                        Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
                     };
                     if let Some(back) = failure.unsent.filter(|_| unsent < MAX_UNSENT) {
@@ -103,11 +120,11 @@ impl Pool {
                     request = spare.and_then(Spare::into_request).ok_or(failure.error)?;
                     fresh = true;
                 }
-                Checkout::Http2 { connection, reused } => {
+                Connected::Http2(connection) => {
                     let spare = Spare::of_any(&request);
                     let idempotent = is_idempotent(request.method());
                     let failure = match connection.exchange(request, origin, timeout, interim).await {
-                        Ok(response) => return Ok(response),
+                        Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
                     };
                     let again = if failure.unprocessed {
@@ -126,6 +143,13 @@ impl Pool {
             }
         }
     }
+}
+
+fn timed(mut response: Response<ResponseBody>, connecting: Duration) -> Response<ResponseBody> {
+    if connecting > Duration::ZERO {
+        response.extensions_mut().insert(Connecting(connecting));
+    }
+    response
 }
 
 /// What is needed to send a request again.
