@@ -3,13 +3,17 @@
 
 pub mod args;
 pub mod build_info;
+mod check;
 mod demo;
 pub mod failure;
 mod healthcheck;
+mod key;
+mod language;
 mod process;
 mod sandbox;
 mod serve;
 mod setup;
+mod style;
 mod token;
 
 use std::ffi::OsString;
@@ -50,6 +54,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Demo(args)) => demo::run(&global, &args),
         Some(Command::Sandbox(args)) => sandbox::run(&global, &args),
         Some(Command::Token(args)) => token::run(&global, &args),
+        Some(Command::Check(args)) => check::run(&global, &args),
+        Some(Command::Key(command)) => key::run(command),
         Some(Command::Healthcheck(args)) => healthcheck::run(&global, &args),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Man) => man(),
