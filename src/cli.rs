@@ -3,13 +3,19 @@
 
 mod args;
 mod build_info;
+mod ca;
 mod demo;
 mod failure;
+mod files;
 mod healthcheck;
+mod init;
+mod postman;
 mod process;
+mod run;
 mod sandbox;
 mod serve;
 mod setup;
+mod show;
 mod token;
 
 use std::ffi::OsString;
@@ -23,6 +29,9 @@ use self::failure::{Failure, Outcome};
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    if let Some(code) = run::become_command() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // clap's own exit codes are 0 for help and 2 for usage.
@@ -48,6 +57,11 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Demo(args)) => demo::run(&global, &args),
         Some(Command::Sandbox(args)) => sandbox::run(&global, &args),
         Some(Command::Token(args)) => token::run(&global, &args),
+        Some(Command::Run(args)) => run::run(&global, &args),
+        Some(Command::Postman(args)) => postman::run(&global, &args),
+        Some(Command::Ca(command)) => ca::run(&global, &command),
+        Some(Command::Init(args)) => init::run(&args),
+        Some(Command::Config(command)) => show::run(&global, &command),
         Some(Command::Healthcheck(args)) => healthcheck::run(&global, &args),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Man) => man(),
