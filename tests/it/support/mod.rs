@@ -108,6 +108,13 @@ impl Setup {
         self.dir.path()
     }
 
+    /// Writes the configuration, for another process to read; the folder goes when it is dropped.
+    pub fn write(self) -> (tempfile::TempDir, PathBuf) {
+        let config = self.dir.path().join("proxy.toml");
+        std::fs::write(&config, &self.text).expect("a written configuration");
+        (self.dir, config)
+    }
+
     /// Starts the app and waits until the tokens that can be fetched ahead are held.
     pub async fn start(self) -> App {
         let app = self.start_cold().await;
