@@ -1,11 +1,11 @@
 //! The command line: a file for each command. What can be typed stands in [`args`]; a command
 //! gets it, calls the floors below, and ends in an exit code or a [`Failure`].
 
-mod args;
-mod build_info;
+pub mod args;
+pub mod build_info;
 mod ca;
 mod demo;
-mod failure;
+pub mod failure;
 mod files;
 mod healthcheck;
 mod init;

@@ -10,8 +10,6 @@ pub mod hop_by_hop;
 pub mod location;
 pub mod path;
 pub mod problem;
-pub mod request_id;
-pub mod trace_context;
 pub mod via;
 
 use http::header::{AsHeaderName, HeaderMap, HeaderValue};

@@ -62,7 +62,7 @@ impl Reloader {
         let surroundings = Arc::clone(&self.surroundings);
         let previous = self.live.load_full();
         let built = tokio::task::spawn_blocking(move || {
-            let loaded = load().map_err(|error| anyhow::Error::new(error))?;
+            let loaded = load().map_err(anyhow::Error::new)?;
             let config = Arc::new(loaded.config);
             State::build(config, &surroundings, Some(&previous.way_out)).map_err(anyhow::Error::new)
         })
@@ -107,12 +107,11 @@ fn needs_restart(boot: &Config, now: &Config) -> Vec<String> {
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned()).collect()
 }
 
-/// The files whose change asks for a reload.
+/// The files whose change asks for a reload. Those of the local CA without condition: where
+/// `intercept` was switched on before there was a CA, the making of one is what was missing.
 fn watched(config: &Config) -> Vec<PathBuf> {
     let mut files = config.watched.clone();
-    if config.forward.intercept {
-        files.extend(ca::files(&ca::default_dir(&config.base_dir)));
-    }
+    files.extend(ca::files(&ca::default_dir(&config.base_dir)));
     files
 }
 

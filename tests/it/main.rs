@@ -2,4 +2,12 @@
 
 mod support;
 
+<<<<<<< HEAD
+mod forward;
+=======
+mod canary;
+mod guards;
+mod inbound;
+mod problems;
+>>>>>>> p2-guards
 mod smoke;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
 
+pub mod program;
 pub mod raw;
 pub mod upstream;
 
