@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::Load;
 use super::watch::Watch;
+use super::{Load, Options};
 use crate::ca;
 use crate::config::Config;
 use crate::state::{Live, State, Surroundings};
@@ -20,6 +20,7 @@ pub(super) struct Reloader {
     live: Arc<Live>,
     surroundings: Arc<Surroundings>,
     interval: Duration,
+    on_hangup: bool,
 }
 
 impl Reloader {
@@ -28,14 +29,15 @@ impl Reloader {
         boot: Arc<Config>,
         live: Arc<Live>,
         surroundings: Arc<Surroundings>,
-        interval: Duration,
+        options: &Options,
     ) -> Self {
-        Self { load, boot, live, surroundings, interval }
+        let (interval, on_hangup) = (options.watch_interval, options.reload_on_hangup);
+        Self { load, boot, live, surroundings, interval, on_hangup }
     }
 
     /// Never ends by itself.
     pub(super) async fn run(self) {
-        let mut hangups = hangups();
+        let mut hangups = hangups(self.on_hangup);
         let mut watch = Watch::new(&watched(&self.boot));
         let mut tick = tokio::time::interval(self.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,7 +129,10 @@ struct Hangups {
 }
 
 #[cfg(unix)]
-fn hangups() -> Hangups {
+fn hangups(wanted: bool) -> Hangups {
+    if !wanted {
+        return Hangups { signal: None };
+    }
     let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
     if let Err(error) = &signal {
         tracing::warn!("SIGHUP is not listened for: {error}");
@@ -136,7 +141,7 @@ fn hangups() -> Hangups {
 }
 
 #[cfg(not(unix))]
-fn hangups() -> Hangups {
+fn hangups(_: bool) -> Hangups {
     Hangups {}
 }
 

@@ -46,7 +46,9 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
     let load = loader(setup::request(global, overrides(args))?);
     process::runtime()?.block_on(async {
         let mut signals = Signals::listen()?;
-        let bound = app::bind(load, serve::options(logging.access())).await.map_err(setup::of_start)?;
+        // SIGHUP is the command's.
+        let options = app::Options { reload_on_hangup: false, ..serve::options(logging.access()) };
+        let bound = app::bind(load, options).await.map_err(setup::of_start)?;
         let running = bound.running();
         let (over, was_over) = tokio::sync::oneshot::channel::<()>();
         let mut ending = None;

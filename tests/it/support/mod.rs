@@ -157,8 +157,12 @@ impl App {
             cwd: dir.path().to_owned(),
         };
         let load: app::Load = Arc::new(move || config::load(&request));
-        let options =
-            Options { clock, access_log: AccessLog::off(), watch_interval: Duration::from_millis(20) };
+        let options = Options {
+            clock,
+            access_log: AccessLog::off(),
+            watch_interval: Duration::from_millis(20),
+            reload_on_hangup: true,
+        };
         let (started, running) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (abort, aborted) = oneshot::channel::<()>();
