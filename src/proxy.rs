@@ -244,7 +244,8 @@ impl Relay<'_> {
     ) -> Result<Response<ResponseBody>, Problem> {
         let (pool, connector) = (&self.worker.pool, &self.state.way_out.connector);
         let (origin, interim) = (&target.route.origin, &self.call.interim);
-        let body = RequestBody::streaming(body);
+        let claims = target.route.config.claim_headers().cloned();
+        let body = RequestBody::streaming(body).without_trailers(claims);
         let replay = body.replay();
         let sent = pool.send(connector, origin, &parts, body, interim).await;
         let response = sent.map_err(error::of_upstream)?;

@@ -45,6 +45,8 @@ pub(super) async fn pass_on(
             .map_err(|_| Problem::new(ProblemKind::MalformedRequest, "the target cannot be sent on"))?
     });
     let asked = hop_by_hop::strip(&mut parts.headers, Direction::Request);
+    // Other versions have no upgrades (RFC 9110 §7.8).
+    let asked = asked.filter(|_| parts.version == ::http::Version::HTTP_11);
     parts.headers.remove(::http::header::HOST);
     via.append(&mut parts.headers, parts.version);
     if let Some(asked) = &asked {

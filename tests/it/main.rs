@@ -11,3 +11,5 @@ mod inbound;
 mod problems;
 >>>>>>> p2-guards
 mod smoke;
+
+mod http1;
