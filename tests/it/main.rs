@@ -2,12 +2,11 @@
 
 mod support;
 
-<<<<<<< HEAD
-mod forward;
-=======
+mod admin;
 mod canary;
+mod forward;
 mod guards;
+mod http1;
 mod inbound;
 mod problems;
->>>>>>> p2-guards
 mod smoke;

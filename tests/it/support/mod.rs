@@ -3,7 +3,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
 
+pub mod certificates;
+pub mod peer;
 pub mod program;
+pub mod prometheus;
 pub mod raw;
 pub mod upstream;
 
@@ -23,6 +26,8 @@ use maskinporten_proxy::secret::Secret;
 use maskinporten_proxy::telemetry::AccessLog;
 use tokio::sync::oneshot;
 
+pub use certificates::Authority;
+pub use peer::{Peer, Scripted};
 pub use raw::{LIMIT, Raw, RawResponse};
 pub use upstream::{Answer, Seen, Upstream};
 
