@@ -125,7 +125,8 @@ impl BuildError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Key { source, .. } => source.hint(),
-            Self::Secret { .. } | Self::Upstream(_) => None,
+            Self::Secret { source, .. } => Some(source.hint().to_owned()),
+            Self::Upstream(_) => None,
             Self::NoPassword { .. } => {
                 Some("give `[inbound] password` a value, or listen on 127.0.0.1".to_owned())
             }

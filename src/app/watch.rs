@@ -131,7 +131,7 @@ mod tests {
         std::fs::write(&file, "one").unwrap();
         assert!(watch.changed().is_empty(), "the same content");
         std::fs::write(&file, "two").unwrap();
-        assert_eq!(watch.changed(), [file.clone()]);
+        assert_eq!(watch.changed(), std::slice::from_ref(&file));
         assert!(watch.changed().is_empty());
     }
 
@@ -175,7 +175,7 @@ mod tests {
         assert!(watch.changed().is_empty());
         std::fs::write(dir.path().join("b"), "new").unwrap();
         std::fs::rename(dir.path().join("b"), &file).unwrap();
-        assert_eq!(watch.changed(), [file.clone()]);
+        assert_eq!(watch.changed(), std::slice::from_ref(&file));
         std::fs::remove_file(&file).unwrap();
         assert_eq!(watch.changed(), [file]);
     }

@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use ::http::{Request, Response};
-use http_body_util::Either;
 use hyper::body::Incoming;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminBody};
 use crate::net::{self, Accepted, Call, DrainWatch, Listener, Peer, Phase};
 use crate::proxy::{self, Worker};
 use crate::state::{Live, Surroundings};
@@ -129,12 +128,12 @@ async fn work<T, F: Future<Output = ()> + 'static>(
 /// A client's connection, from its first byte to its last.
 async fn connection(worker: Rc<Worker>, accepted: Accepted, tls: Option<TlsAcceptor>) {
     let _open = worker.recorder().connection(Side::Client);
-    let address = accepted.peer;
+    let (address, local) = (accepted.peer, accepted.local);
     let (transport, _permit) = match accepted.into_transport() {
         Ok(parts) => parts,
         Err(error) => return tracing::debug!("a connection was gone before it began: {error}"),
     };
-    let peer = Peer { address, ..Peer::default() };
+    let peer = Peer { address, local, ..Peer::default() };
     let (transport, peer) = match tls {
         None => (transport, peer),
         Some(acceptor) => match net::accept_tls(&acceptor, transport, peer).await {
@@ -158,9 +157,9 @@ pub(super) async fn serve_admin(listener: Listener, page: Admin, live: Arc<Live>
         };
         let (page, live, drain) = (Rc::clone(&page), Arc::clone(&live), drain.clone());
         tokio::task::spawn_local(async move {
-            let address = accepted.peer;
+            let (address, local) = (accepted.peer, accepted.local);
             let Ok((transport, _permit)) = accepted.into_transport() else { return };
-            let peer = Arc::new(Peer { address, ..Peer::default() });
+            let peer = Arc::new(Peer { address, local, ..Peer::default() });
             let handler = move |request: Request<Incoming>, call: Call| {
                 let (page, live) = (Rc::clone(&page), Arc::clone(&live));
                 async move { Ok::<_, std::convert::Infallible>(admin(&page, &live, request, call).await) }
@@ -170,13 +169,11 @@ pub(super) async fn serve_admin(listener: Listener, page: Admin, live: Arc<Live>
     }
 }
 
-type AdminResponse = Response<Either<http_body_util::Full<bytes::Bytes>, crate::admin::AdminBody>>;
-
-async fn admin(page: &Admin, live: &Live, request: Request<Incoming>, call: Call) -> AdminResponse {
+async fn admin(page: &Admin, live: &Live, request: Request<Incoming>, call: Call) -> Response<AdminBody> {
     let (parts, body) = request.into_parts();
     match proxy::admit_admin(live, &parts, &call) {
-        Ok(()) => page.handle(Request::from_parts(parts, body)).await.map(Either::Right),
-        Err(problem) => problem.into_response("-").map(Either::Left),
+        Ok(()) => page.handle(Request::from_parts(parts, body)).await,
+        Err(problem) => page.refuse(problem, &parts.method),
     }
 }
 
