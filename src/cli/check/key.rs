@@ -112,7 +112,7 @@ fn certificate_and_chain(
             | KeyWarning::CertificateEnded { .. } => {}
         }
     }
-    if certificate.org_number.is_none() {
+    if certificate.org_number.is_none() && !certificate.self_signed {
         warnings.push((
             tell!(
                 language,
