@@ -130,6 +130,20 @@ impl UpstreamError {
         }
     }
 
+    /// Whether no connection came about.
+    pub fn is_connecting(&self) -> bool {
+        matches!(
+            self,
+            Self::Dns { .. }
+                | Self::NoAddress { .. }
+                | Self::Forbidden { .. }
+                | Self::Connect { .. }
+                | Self::ConnectTimeout { .. }
+                | Self::Tls { .. }
+                | Self::Proxy { .. }
+        )
+    }
+
     /// Whether it was the client's doing, not the upstream's.
     pub fn is_clients(&self) -> bool {
         matches!(self, Self::Client(_) | Self::Request(_))

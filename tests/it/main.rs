@@ -2,4 +2,11 @@
 
 mod support;
 
+mod admin;
+mod canary;
+mod forward;
+mod guards;
+mod http1;
+mod inbound;
+mod problems;
 mod smoke;
