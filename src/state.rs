@@ -131,7 +131,12 @@ impl BuildError {
                 Some("give `[inbound] password` a value, or listen on 127.0.0.1".to_owned())
             }
             Self::Unguarded { .. } => Some("restart it, or keep `[inbound] password` until then".to_owned()),
-            Self::Connector(_) | Self::TokenHttp(_) => None,
+            Self::Connector(ConnectorError::Tls(_)) => Some(
+                "`[upstream] ca_file` names a file in PEM with the authorities to trust beside the platform's; its path \
+                 is relative to the configuration file"
+                    .to_owned(),
+            ),
+            Self::Connector(ConnectorError::Proxy(_)) | Self::TokenHttp(_) => None,
             Self::Ca { source } => source.hint().map(str::to_owned),
         }
     }
