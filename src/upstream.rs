@@ -22,14 +22,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, header, request};
 
 use self::pool::{Checkout, Connected, Hosts};
 use crate::net::Interim;
 use crate::telemetry::Recorder;
 
 pub use self::body::{MAX_HELD, Replay, RequestBody};
-pub use self::connector::{Connector, ConnectorError, UpstreamStream};
+pub use self::connector::{Connector, ConnectorError, Probe, Reached, UpstreamStream};
 pub use self::error::{ClientFault, ProxyProblem, TlsProblem, UpstreamError};
 pub use self::origin::{AddressPolicy, Origin, UnusableName};
 pub use self::outbound::BadProxyVariable;
@@ -65,9 +65,9 @@ impl Pool {
         self.0.counts()
     }
 
-    /// Sends `request` to `origin` and waits for the head of the response.
+    /// Sends a request to `origin` and waits for the head of the response.
     ///
-    /// The request's URI is path and query; its headers are end-to-end ones, and `Upgrade` with
+    /// The URI of `head` is path and query; its headers are end-to-end ones, and `Upgrade` with
     /// `Connection` where the protocol is to be switched: then HTTP/1.1 is spoken, and a 101 has a
     /// body that turns [into the connection](ResponseBody::into_upgraded). Interim responses of
     /// the upstream's go to `interim`.
@@ -86,29 +86,32 @@ impl Pool {
         &self,
         connector: &Connector,
         origin: &Origin,
-        mut request: Request<RequestBody>,
+        head: &request::Parts,
+        mut body: RequestBody,
         interim: &Interim,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let host = self.0.host(connector, origin);
         let timeout = connector.response_timeout();
-        let http1_only = request.headers().contains_key(header::UPGRADE);
+        let http1_only = head.headers.contains_key(header::UPGRADE);
         let mut unsent = 0;
         let mut fresh = false;
         let mut connecting = Duration::ZERO;
         loop {
+            let replay = body.replay();
             let checkout = host.checkout(connector, origin, http1_only, fresh).await?;
             let Checkout { connection, reused, took } = checkout;
             connecting += took;
             match connection {
                 Connected::Http1(connection) => {
-                    let spare = (reused && !fresh).then(|| Spare::of(&request)).flatten();
+                    let may_repeat = reused && !fresh && is_idempotent(&head.method);
+                    let request = request(head, body);
                     let failure = match connection.exchange(request, &host, origin, timeout, interim).await {
                         Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
                     };
                     if let Some(back) = failure.unsent.filter(|_| unsent < MAX_UNSENT) {
                         unsent += 1;
-                        request = back;
+                        body = back.into_body();
                         continue;
                     }
                     if !failure.died {
@@ -117,12 +120,11 @@ impl Pool {
                         }
                         return Err(failure.error);
                     }
-                    request = spare.and_then(Spare::into_request).ok_or(failure.error)?;
+                    body = replay.body().filter(|_| may_repeat).ok_or(failure.error)?;
                     fresh = true;
                 }
                 Connected::Http2(connection) => {
-                    let spare = Spare::of_any(&request);
-                    let idempotent = is_idempotent(request.method());
+                    let request = request(head, body);
                     let failure = match connection.exchange(request, origin, timeout, interim).await {
                         Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
@@ -133,16 +135,23 @@ impl Pool {
                     } else {
                         let first = reused && !fresh;
                         fresh = true;
-                        failure.died && idempotent && first
+                        failure.died && is_idempotent(&head.method) && first
                     };
-                    if !again {
-                        return Err(failure.error);
-                    }
-                    request = spare.into_request().ok_or(failure.error)?;
+                    body = replay.body().filter(|_| again).ok_or(failure.error)?;
                 }
             }
         }
     }
+}
+
+/// A request of its own for one attempt: what is sent is consumed.
+fn request(head: &request::Parts, body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = head.uri.clone();
+    *request.version_mut() = head.version;
+    *request.headers_mut() = head.headers.clone();
+    request
 }
 
 fn timed(mut response: Response<ResponseBody>, connecting: Duration) -> Response<ResponseBody> {
@@ -150,32 +159,6 @@ fn timed(mut response: Response<ResponseBody>, connecting: Duration) -> Response
         response.extensions_mut().insert(Connecting(connecting));
     }
     response
-}
-
-/// What is needed to send a request again.
-struct Spare {
-    head: http::request::Parts,
-    body: Replay,
-}
-
-impl Spare {
-    /// `None` where the request must not be sent again.
-    fn of(request: &Request<RequestBody>) -> Option<Self> {
-        is_idempotent(request.method()).then(|| Self::of_any(request))
-    }
-
-    fn of_any(request: &Request<RequestBody>) -> Self {
-        let mut head = Request::new(());
-        *head.method_mut() = request.method().clone();
-        *head.uri_mut() = request.uri().clone();
-        *head.headers_mut() = request.headers().clone();
-        Self { head: head.into_parts().0, body: request.body().replay() }
-    }
-
-    fn into_request(self) -> Option<Request<RequestBody>> {
-        let body = self.body.body()?;
-        Some(Request::from_parts(self.head, body))
-    }
 }
 
 /// RFC 9110 §9.2.2.

@@ -10,6 +10,7 @@ use http_body_util::Full;
 
 use super::error;
 use super::{Answer, Problem};
+use crate::http::hop_by_hop;
 use crate::telemetry::{Exchange, Failed};
 use crate::upstream::{ResponseBody, ResponseBodyError};
 
@@ -87,13 +88,16 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        let frame = match &mut self.kind {
+        let mut frame = match &mut self.kind {
             Kind::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Kind::Upstream(body) => Pin::new(body).poll_frame(cx),
         };
         self.ended |= matches!(frame, Poll::Ready(None | Some(Err(_))));
-        match &frame {
+        match &mut frame {
             Poll::Ready(Some(Ok(frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    hop_by_hop::strip_trailers(trailers);
+                }
                 if let Some(data) = frame.data_ref() {
                     self.count(data.remaining());
                 }

@@ -12,12 +12,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use self::hold::Hold;
 use super::error::ClientFault;
+use crate::http::hop_by_hop;
 use crate::net::Deadline;
 
 pub(super) use self::hold::GoAhead;
@@ -53,8 +54,14 @@ struct Source {
     held: Vec<Bytes>,
     held_len: usize,
     trailers: Option<HeaderMap>,
+    /// Fields that are not passed on in the trailers, beside those that never are.
+    dropped_trailers: Vec<HeaderName>,
     /// More came than is held.
     overflown: bool,
+    /// Frames that have come.
+    frames: u64,
+    /// The client has been asked for more and has not sent it yet.
+    waiting: bool,
     ended: bool,
     fault: Option<ClientFault>,
 }
@@ -92,11 +99,23 @@ impl RequestBody {
             held: Vec::new(),
             held_len: 0,
             trailers: None,
+            dropped_trailers: Vec::new(),
             overflown,
+            frames: 0,
+            waiting: false,
             ended: false,
             fault: None,
         };
         Self(Kind::Streaming(Box::new(Streaming::new(Rc::new(RefCell::new(source)), false))))
+    }
+
+    /// Leaves these fields out of the trailers; those of the connection, of framing and of
+    /// credentials never pass.
+    pub fn without_trailers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        if let Kind::Streaming(streaming) = &self.0 {
+            streaming.source.borrow_mut().dropped_trailers.extend(names);
+        }
+        self
     }
 
     pub fn is_empty(&self) -> bool {
@@ -157,6 +176,18 @@ impl Replay {
         }
     }
 
+    /// How much of it has come from the client so far, in frames, and whether the client is being
+    /// waited for: a slow upload is no silence of the upstream's.
+    pub(super) fn progress(&self) -> (u64, bool) {
+        match &self.0 {
+            ReplayKind::Streaming(source) => {
+                let source = source.borrow();
+                (source.frames, source.waiting)
+            }
+            _ => (0, false),
+        }
+    }
+
     /// How the client broke it off.
     pub(super) fn fault(&self) -> Option<ClientFault> {
         match &self.0 {
@@ -193,9 +224,12 @@ impl Streaming {
         let outcome = match Pin::new(&mut source.incoming).poll_frame(cx) {
             Poll::Ready(outcome) => {
                 self.deadline.clear();
+                source.waiting = false;
+                source.frames += 1;
                 outcome
             }
             Poll::Pending => {
+                source.waiting = true;
                 if !self.deadline.is_set() {
                     self.deadline.set(BODY_TIMEOUT);
                 }
@@ -205,7 +239,8 @@ impl Streaming {
             }
         };
         match outcome {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                source.cleanse(&mut frame);
                 source.keep(&frame);
                 self.position = source.held.len();
                 if frame.is_trailers() {
@@ -228,6 +263,14 @@ impl Streaming {
 }
 
 impl Source {
+    fn cleanse(&self, frame: &mut Frame<Bytes>) {
+        let Some(trailers) = frame.trailers_mut() else { return };
+        hop_by_hop::strip_trailers(trailers);
+        for name in &self.dropped_trailers {
+            trailers.remove(name);
+        }
+    }
+
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
             self.received.fetch_add(data.len() as u64, Ordering::Relaxed);

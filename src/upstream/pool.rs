@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,6 @@ use super::error::UpstreamError;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::origin::Origin;
-use crate::authority::Authority;
 use crate::config::Scheme;
 use crate::telemetry::{Recorder, Side};
 
@@ -27,18 +27,39 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// The hosts that this thread has connections to.
 #[derive(Default)]
 pub(super) struct Hosts {
-    hosts: RefCell<HashMap<Key, Rc<Host>>>,
+    hosts: RefCell<HashMap<Key, Rc<Host>, BuildHasherDefault<Worked>>>,
     /// Counts open connections.
     recorder: Option<Arc<Recorder>>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq)]
 struct Key {
     connector: u64,
-    scheme: Scheme,
-    /// Addresses were judged: such connections are not for anyone else, nor the reverse.
-    guarded: bool,
-    authority: Authority,
+    origin: Origin,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.origin.hash() ^ self.connector);
+    }
+}
+
+/// Takes the hash that an origin has worked out when it was made.
+#[derive(Default)]
+struct Worked(u64);
+
+impl Hasher for Worked {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("a key is hashed as one number");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 /// The connections to one origin.
@@ -77,17 +98,9 @@ impl Hosts {
     }
 
     pub(super) fn host(&self, connector: &Connector, origin: &Origin) -> Rc<Host> {
-        let key = Key {
-            connector: connector.id(),
-            scheme: origin.scheme(),
-            guarded: origin.is_guarded(),
-            authority: origin.authority().clone(),
-        };
-        self.hosts
-            .borrow_mut()
-            .entry(key)
-            .or_insert_with(|| Rc::new(Host::new(self.recorder.clone())))
-            .clone()
+        let key = Key { connector: connector.id(), origin: origin.clone() };
+        let make = || Rc::new(Host::new(self.recorder.clone()));
+        self.hosts.borrow_mut().entry(key).or_insert_with(make).clone()
     }
 
     /// Idle HTTP/1 connections, and HTTP/2 connections.

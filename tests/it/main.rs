@@ -3,4 +3,10 @@
 mod support;
 
 mod admin;
+mod canary;
+mod forward;
+mod guards;
+mod http1;
+mod inbound;
+mod problems;
 mod smoke;

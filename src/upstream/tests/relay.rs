@@ -77,7 +77,7 @@ async fn relay(
         head.headers.remove("connection");
     }
     let request = Request::from_parts(head, RequestBody::streaming(body));
-    let mut response = match pool.send(&connector, &origin, request, &call.interim).await {
+    let mut response = match pool.send_whole(&connector, &origin, request, &call.interim).await {
         Ok(response) => response,
         Err(error) => return Ok(ours(error.status(), error.to_string())),
     };
@@ -478,9 +478,10 @@ async fn a_held_body_can_be_sent_twice_and_a_long_one_not() {
                     request
                 };
                 let mut response =
-                    pool.send(&connector, &origin, make(body), &Interim::none()).await.unwrap();
+                    pool.send_whole(&connector, &origin, make(body), &Interim::none()).await.unwrap();
                 if let Some(again) = replay.body() {
-                    response = pool.send(&connector, &origin, make(again), &Interim::none()).await.unwrap();
+                    response =
+                        pool.send_whole(&connector, &origin, make(again), &Interim::none()).await.unwrap();
                 }
                 response.headers_mut().insert("connection", HeaderValue::from_static("close"));
                 Ok::<_, Infallible>(response)
