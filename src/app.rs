@@ -97,6 +97,8 @@ pub struct Running {
 pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
     let loaded = load()?;
     let config = Arc::new(loaded.config);
+    // Before keys are read: one that is replaced from here on is read again.
+    let watch = reload::watch(&config);
     let listener = listen("listen", &config.listen)?;
     let admin = config.admin.as_ref().map(|address| listen("admin", address)).transpose()?;
     let tls = config.inbound.tls.as_ref().map(net::server_tls).transpose().map_err(StartError::InboundTls)?;
@@ -129,8 +131,14 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
         tracing::warn!("{warning}");
     }
     let live = Arc::new(Live::new(state));
-    let reloader =
-        Reloader::new(load, config, Arc::clone(&live), Arc::clone(&surroundings), options.watch_interval);
+    let reloader = Reloader::new(
+        load,
+        config,
+        watch,
+        Arc::clone(&live),
+        Arc::clone(&surroundings),
+        options.watch_interval,
+    );
     Ok(Bound {
         listener,
         admin,

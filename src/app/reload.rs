@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 
@@ -17,6 +17,7 @@ pub(super) struct Reloader {
     load: Load,
     /// The configuration that the listeners were bound from.
     boot: Arc<Config>,
+    watch: Watch,
     live: Arc<Live>,
     surroundings: Arc<Surroundings>,
     interval: Duration,
@@ -26,17 +27,18 @@ impl Reloader {
     pub(super) fn new(
         load: Load,
         boot: Arc<Config>,
+        watch: Watch,
         live: Arc<Live>,
         surroundings: Arc<Surroundings>,
         interval: Duration,
     ) -> Self {
-        Self { load, boot, live, surroundings, interval }
+        Self { load, boot, watch, live, surroundings, interval }
     }
 
     /// Never ends by itself.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut hangups = hangups();
-        let mut watch = Watch::new(&watched(&self.boot));
+        let mut reminder = Reminder::new(self.surroundings.clock.wall());
         let mut tick = tokio::time::interval(self.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -44,7 +46,10 @@ impl Reloader {
                 _ = tick.tick() => false,
                 () = hangups.next() => true,
             };
-            let changed = watch.changed();
+            if reminder.is_due(self.surroundings.clock.wall()) {
+                self.remind();
+            }
+            let changed = self.watch.changed();
             if !asked && changed.is_empty() {
                 continue;
             }
@@ -52,7 +57,19 @@ impl Reloader {
             self.reload(&why).await;
             // What is watched may have changed with it; the files count as seen from before the
             // load, so that a write during it is not lost.
-            watch.follow(&watched(&self.live.load().config));
+            self.watch.follow(&watched(&self.live.load().config));
+        }
+    }
+
+    /// Warns of keys whose certificates end soon. What was logged at start has scrolled away by
+    /// the time that it matters.
+    fn remind(&self) {
+        let now = self.surroundings.clock.wall();
+        let state = self.live.load_full();
+        for (client, key) in &state.keys {
+            for warning in key.warnings(now) {
+                tracing::warn!("the key of client `{client}`: {warning}");
+            }
         }
     }
 
@@ -92,6 +109,39 @@ impl Reloader {
                 self.live.failed(text);
             }
             Err(panic) => tracing::error!("a reload was interrupted: {panic}"),
+        }
+    }
+}
+
+/// The files of `config` as they are now.
+pub(super) fn watch(config: &Config) -> Watch {
+    Watch::new(&watched(config))
+}
+
+/// Tells when another day has passed.
+struct Reminder {
+    last: SystemTime,
+}
+
+impl Reminder {
+    const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn new(now: SystemTime) -> Self {
+        Self { last: now }
+    }
+
+    fn is_due(&mut self, now: SystemTime) -> bool {
+        match now.duration_since(self.last) {
+            Ok(since) if since < Self::EVERY => false,
+            Ok(_) => {
+                self.last = now;
+                true
+            }
+            // The clock was set back: the day is counted from there.
+            Err(_) => {
+                self.last = now;
+                false
+            }
         }
     }
 }
@@ -155,5 +205,22 @@ impl Hangups {
     #[cfg(not(unix))]
     async fn next(&mut self) {
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reminder_is_due_once_a_day_by_the_wall_clock() {
+        let hour = Duration::from_secs(60 * 60);
+        let start = SystemTime::UNIX_EPOCH + 1_000_000 * hour;
+        let mut reminder = Reminder::new(start);
+        let due: Vec<u32> = (1..=72).filter(|hours| reminder.is_due(start + *hours * hour)).collect();
+        assert_eq!(due, [24, 48, 72]);
+        assert!(!reminder.is_due(start), "set back by three days");
+        assert!(!reminder.is_due(start + 23 * hour));
+        assert!(reminder.is_due(start + 24 * hour));
     }
 }
