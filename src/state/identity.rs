@@ -10,7 +10,7 @@ use super::keys;
 use crate::config::{ClaimSource, Client, Exchange, GrantTemplate, HttpUrl, Route, identifiers};
 use crate::http::claims::{self, ClaimHeaderError};
 use crate::keys::SigningKey;
-use crate::oauth::{Identity, Profile, TokenSource, TokenSources};
+use crate::oauth::{GrantClient, Identity, Profile, TokenSource, TokenSources};
 use crate::secret::Secret;
 
 /// Where a route's tokens come from.
@@ -72,6 +72,14 @@ impl Identities {
         match self {
             Self::Fixed(source) => Ok(Arc::clone(source)),
             Self::ByRequest(template) => Ok(template.sources.source(&template.identity(headers)?)),
+        }
+    }
+
+    /// The client that asks.
+    pub fn client(&self) -> &Arc<GrantClient> {
+        match self {
+            Self::Fixed(source) => source.identity().profile().client(),
+            Self::ByRequest(template) => template.profile.client(),
         }
     }
 
