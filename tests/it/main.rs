@@ -2,4 +2,6 @@
 
 mod support;
 
+mod identities;
 mod smoke;
+mod tokens;

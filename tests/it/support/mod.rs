@@ -3,6 +3,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
 
+pub mod admin;
+pub mod numbers;
+pub mod program;
 pub mod raw;
 pub mod upstream;
 
@@ -22,6 +25,7 @@ use maskinporten_proxy::secret::Secret;
 use maskinporten_proxy::telemetry::AccessLog;
 use tokio::sync::oneshot;
 
+pub use program::Program;
 pub use raw::{LIMIT, Raw, RawResponse};
 pub use upstream::{Answer, Seen, Upstream};
 
@@ -106,6 +110,13 @@ impl Setup {
 
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Writes the file, for a program that is started from it.
+    pub fn write(&self) -> PathBuf {
+        let config = self.dir.path().join("proxy.toml");
+        std::fs::write(&config, &self.text).expect("a written configuration");
+        config
     }
 
     /// Starts the app and waits until the tokens that can be fetched ahead are held.
@@ -266,3 +277,17 @@ pub fn private(path: &Path) {
 
 #[cfg(not(unix))]
 pub fn private(_: &Path) {}
+
+/// Sees to it that the process may have `count` files open, where the system lets it.
+#[cfg(unix)]
+pub fn open_files(count: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limits = getrlimit(Resource::Nofile);
+    let wanted = limits.maximum.map_or(count, |maximum| maximum.min(count));
+    if limits.current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limits }).expect("more files");
+    }
+}
+
+#[cfg(not(unix))]
+pub fn open_files(_: u64) {}
