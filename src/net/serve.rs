@@ -7,7 +7,7 @@ mod tests;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -46,6 +46,8 @@ const SEND_BUFFER: usize = 256 * 1024;
 pub struct Peer {
     /// `None` for a Unix socket.
     pub address: Option<SocketAddr>,
+    /// The address of ours that it reached: which one, where the listener is on all of them.
+    pub local: Option<IpAddr>,
     /// The connection came over TLS.
     pub tls: bool,
     /// The client has shown a certificate that the configured CA vouches for.

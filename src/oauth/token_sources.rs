@@ -90,7 +90,7 @@ impl TokenSources {
     /// The client with this key: the one at work already where nothing has changed, so that its
     /// pauses and what it knows of the clocks stay.
     pub fn client(&self, client: &config::Client, signer: Arc<dyn Signer>) -> Arc<GrantClient> {
-        let mut clients = self.clients();
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         clients.retain(|known| known.strong_count() > 0);
         if let Some(known) = clients.iter().filter_map(Weak::upgrade).find(|known| known.is(client, &*signer))
         {
@@ -122,9 +122,23 @@ impl TokenSources {
     }
 
     /// Keeps exactly these sources fresh from now on. Call it when a new configuration is about to
-    /// go live: those that it no longer names are let go, refusals are tried again once, and where
-    /// a key was replaced the old key's token serves until the new key has obtained its own.
+    /// go live: those that it no longer names are let go, refusals are tried again once (those of
+    /// identities that come with requests, too), and where a key was replaced the old key's token
+    /// serves until the new key has obtained its own.
     pub fn reconcile(&self, fixed: &[Arc<TokenSource>]) {
+        let clients: Vec<_> = self
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for client in clients {
+            client.retry_now();
+        }
+        for source in self.all() {
+            source.retry_now();
+        }
         let mut kept = self.kept();
         for source in fixed {
             if !source.is_ready()
@@ -139,21 +153,13 @@ impl TokenSources {
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(source.identity().clone(), Arc::clone(source));
+            source.retry_now();
             source.keep_fresh();
         }
-        self.retry_now();
         for old in kept.iter().filter(|old| !fixed.iter().any(|source| Arc::ptr_eq(source, old))) {
             old.let_go();
         }
         *kept = fixed.to_vec();
-    }
-
-    /// Ends every pause after a refusal, of identities that came with requests too: what a person
-    /// was to mend may have been the delegation of one of them.
-    fn retry_now(&self) {
-        let clients: Vec<_> = self.clients().iter().filter_map(Weak::upgrade).collect();
-        clients.iter().for_each(|client| client.retry_now());
-        self.all().iter().for_each(|source| source.retry_now());
     }
 
     /// Every source that is held, in no order.
@@ -182,10 +188,6 @@ impl TokenSources {
     fn shard(&self, identity: &Identity) -> &Shard {
         let hash = self.hasher.hash_one(identity);
         &self.shards[(hash % self.shards.len() as u64) as usize]
-    }
-
-    fn clients(&self) -> MutexGuard<'_, Vec<Weak<GrantClient>>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<Arc<TokenSource>>> {

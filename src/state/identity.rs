@@ -101,6 +101,11 @@ impl Template {
         Self { profile, grant, sources: Arc::clone(sources) }
     }
 
+    /// The client that asks.
+    pub fn client(&self) -> &Arc<GrantClient> {
+        self.profile.client()
+    }
+
     /// The identity of a request with these headers.
     ///
     /// # Errors

@@ -1,9 +1,18 @@
 //! A person's number is for Maskinporten alone.
 
+use std::net::SocketAddr;
+
 use maskinporten_proxy::sandbox::{Fault, Service};
 
 use crate::support::numbers::persons;
-use crate::support::{Program, Setup, sandbox, until};
+use crate::support::program::Program;
+use crate::support::{Raw, RawResponse, Setup, sandbox, until};
+
+/// A GET with these header lines.
+async fn ask(address: SocketAddr, path: &str, headers: &str) -> RawResponse {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n");
+    Raw::connect(address).await.exchange(request).await
+}
 
 #[tokio::test]
 async fn a_persons_number_is_in_no_log_page_metric_or_problem() {
@@ -15,44 +24,44 @@ async fn a_persons_number_is_in_no_log_page_metric_or_problem() {
     let setup = Setup::new(&sandbox)
         .route_with("fixed", "/fixed", &sandbox.echo_url(), &format!("pid = \"{fixed}\""))
         .route_with("brought", "/brought", &sandbox.echo_url(), &listed);
-    let config = setup.write();
-    let program = Program::serve(&config, &[("RUST_LOG", "trace")]).await;
+    setup.write();
+    let program = Program::serve(setup.dir(), &[("RUST_LOG", "trace")], &[]).await;
 
     let mut outputs = Vec::new();
-    let served = program.get("/fixed", "").await;
+    let served = ask(program.proxy_address(), "/fixed", "").await;
     assert_eq!(served.json()["authorization"]["pid"], fixed.as_str(), "the positive control");
-    let served = program.get("/brought", &format!("X-Pid: {brought}\r\n")).await;
+    let served = ask(program.proxy_address(), "/brought", &format!("X-Pid: {brought}\r\n")).await;
     assert_eq!(served.json()["authorization"]["pid"], brought.as_str());
     sandbox.control().faults().always(Service::Token, Fault::refusal("MP-250").expect("a known code"));
     for (person, status) in [(&refused, 502), (&unlisted, 403)] {
-        let response = program.get("/brought", &format!("X-Pid: {person}\r\n")).await;
+        let response = ask(program.proxy_address(), "/brought", &format!("X-Pid: {person}\r\n")).await;
         assert_eq!(response.status, status);
         outputs.push(format!("{}{}", response.head, response.text()));
     }
-    let twice = program.get("/brought", &format!("X-Pid: {brought}\r\nX-Pid: {refused}\r\n")).await;
+    let twice =
+        ask(program.proxy_address(), "/brought", &format!("X-Pid: {brought}\r\nX-Pid: {refused}\r\n")).await;
     assert_eq!(twice.status, 400);
     outputs.push(format!("{}{}", twice.head, twice.text()));
     until("every request is on record", || async {
-        let requests = program.admin_get("/api/requests").await.json();
+        let requests = ask(program.admin_address(), "/api/requests", "").await.json();
         requests.as_array().is_some_and(|requests| requests.len() >= 5)
     })
     .await;
     for path in ["/", "/metrics", "/readyz", "/api/status", "/api/requests"] {
-        let response = program.admin_get(path).await;
+        let response = ask(program.admin_address(), path, "").await;
         outputs.push(format!("{}{}", response.head, response.text()));
     }
-    until("the log tells of the token and of the refusal", || async {
-        let log = program.log();
-        log.contains("token obtained") && log.contains("MP-250")
-    })
-    .await;
-    outputs.push(program.log());
+    let status = ask(program.admin_address(), "/api/status", "").await.json();
+    let masked = status["tokens"][0]["claims"]["pid"].as_str().expect("that there is one is shown");
+    assert!(!masked.bytes().any(|byte| byte.is_ascii_digit()), "{masked}");
+    let ended = program.stop().await;
+    for told in ["token obtained", "MP-250"] {
+        assert!(ended.stderr.contains(told), "{told} is not in the log: {}", ended.stderr);
+    }
+    outputs.extend([ended.stdout, ended.stderr]);
     for output in &outputs {
         for person in [&fixed, &brought, &refused, &unlisted] {
             assert!(!output.contains(person.as_str()), "{output}");
         }
     }
-    let status = program.admin_get("/api/status").await.json();
-    let masked = status["tokens"][0]["claims"]["pid"].as_str().expect("that there is one is shown");
-    assert!(!masked.bytes().any(|byte| byte.is_ascii_digit()), "{masked}");
 }

@@ -4,8 +4,11 @@
 #![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
 
 pub mod admin;
+pub mod certificates;
 pub mod numbers;
+pub mod peer;
 pub mod program;
+pub mod prometheus;
 pub mod raw;
 pub mod upstream;
 
@@ -25,7 +28,8 @@ use maskinporten_proxy::secret::Secret;
 use maskinporten_proxy::telemetry::AccessLog;
 use tokio::sync::oneshot;
 
-pub use program::Program;
+pub use certificates::Authority;
+pub use peer::{Peer, Scripted};
 pub use raw::{LIMIT, Raw, RawResponse};
 pub use upstream::{Answer, Seen, Upstream};
 

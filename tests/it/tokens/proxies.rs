@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls_pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Program, private, sandbox};
+use crate::support::program::Program;
+use crate::support::{Authority, Raw, RawResponse, private, sandbox};
 
 /// An HTTP proxy that knows no names: whatever it is asked to connect to is a TLS server before
 /// `target`. It keeps what it was asked for.
@@ -53,39 +52,20 @@ impl Outbound {
     }
 }
 
-/// TLS for these names, and the authority to trust.
-fn certified(names: &[&str]) -> (TlsAcceptor, String) {
-    let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
-    let pem = params.self_signed(&key).expect("an authority").pem();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().expect("a key");
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let leaf = CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("a certificate");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![leaf.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).expect("a private key"),
-        )
-        .expect("a server");
-    (TlsAcceptor::from(Arc::new(config)), pem)
+async fn fetch(proxy: SocketAddr, path: &str) -> RawResponse {
+    Raw::connect(proxy).await.exchange(format!("GET {path} HTTP/1.1\r\nHost: {proxy}\r\n\r\n")).await
 }
 
 #[tokio::test]
 async fn the_environments_proxy_is_used_for_all_that_is_not_loopback_or_excepted() {
     let sandbox = sandbox().await;
     let names = ["maskinporten.example.test", "altinn.example.test", "api.example.test"];
-    let (tls, ca) = certified(&names);
-    let outbound = Outbound::start(tls, sandbox.addr()).await;
+    let authority = Authority::new();
+    let outbound = Outbound::start(authority.acceptor("*.example.test", &[], |_| {}), sandbox.addr()).await;
 
     let dir = tempfile::tempdir().expect("a folder");
     let credentials = sandbox.credentials();
-    std::fs::write(dir.path().join("ca.pem"), ca).expect("a file");
+    authority.write(dir.path());
     let key = dir.path().join("key.pem");
     std::fs::write(&key, credentials.key_pem.expose()).expect("a file");
     private(&key);
@@ -126,9 +106,9 @@ async fn the_environments_proxy_is_used_for_all_that_is_not_loopback_or_excepted
         ("ALL_PROXY", &url),
         ("NO_PROXY", "192.0.2.0/24, .invalid"),
     ];
-    let program = Program::serve(&config, &through).await;
-    let response = program.get("/far", "").await;
-    assert_eq!(response.status, 200, "{}\n{}", response.text(), program.log());
+    let program = Program::serve(dir.path(), &through, &[]).await;
+    let response = fetch(program.proxy_address(), "/far").await;
+    assert_eq!(response.status, 200, "{}\n{:?}", response.text(), program.lines());
     assert_eq!(response.json()["authorization"]["issuer"], "altinn");
     let asked: Vec<String> = {
         let mut names = names;
@@ -137,10 +117,10 @@ async fn the_environments_proxy_is_used_for_all_that_is_not_loopback_or_excepted
     };
     assert_eq!(outbound.take(), asked);
 
-    let response = program.get("/near", "").await;
+    let response = fetch(program.proxy_address(), "/near").await;
     assert_eq!(response.status, 200, "{}", response.text());
     for path in ["/excepted", "/named"] {
-        let status = program.get(path, "").await.status;
+        let status = fetch(program.proxy_address(), path).await.status;
         assert!(matches!(status, 502 | 504), "{path}: {status}");
     }
     assert_eq!(outbound.take(), Vec::<String>::new());
