@@ -42,6 +42,8 @@ pub struct Options {
     pub access_log: AccessLog,
     /// How often the watched files are looked at.
     pub watch_interval: Duration,
+    /// Whether SIGHUP asks for a reload; where it does not, it is left as it was found.
+    pub reload_on_hangup: bool,
 }
 
 /// Why the program does not start.
@@ -133,8 +135,7 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
         tracing::warn!("{warning}");
     }
     let live = Arc::new(Live::new(state));
-    let reloader =
-        Reloader::new(load, boot, Arc::clone(&live), Arc::clone(&surroundings), options.watch_interval);
+    let reloader = Reloader::new(load, boot, Arc::clone(&live), Arc::clone(&surroundings), &options);
     Ok(Bound {
         listener,
         admin,

@@ -24,8 +24,8 @@ async fn a_persons_number_is_in_no_log_page_metric_or_problem() {
     let setup = Setup::new(&sandbox)
         .route_with("fixed", "/fixed", &sandbox.echo_url(), &format!("pid = \"{fixed}\""))
         .route_with("brought", "/brought", &sandbox.echo_url(), &listed);
-    setup.write();
-    let program = Program::serve(setup.dir(), &[("RUST_LOG", "trace")], &[]).await;
+    let (dir, _) = setup.write();
+    let program = Program::serve(dir.path(), &[("RUST_LOG", "trace")], &[]).await;
 
     let mut outputs = Vec::new();
     let served = ask(program.proxy_address(), "/fixed", "").await;

@@ -1,7 +1,7 @@
 //! What the tests stand on: the app on a thread of its own, upstreams that keep what they get,
 //! clients that speak bytes, and a sandbox that judges grants.
 
-#![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each area uses its own part")]
 
 pub mod admin;
 pub mod certificates;
@@ -116,11 +116,11 @@ impl Setup {
         self.dir.path()
     }
 
-    /// Writes the file, for a program that is started from it.
-    pub fn write(&self) -> PathBuf {
+    /// Writes the configuration, for another process to read; the folder goes when it is dropped.
+    pub fn write(self) -> (tempfile::TempDir, PathBuf) {
         let config = self.dir.path().join("proxy.toml");
         std::fs::write(&config, &self.text).expect("a written configuration");
-        config
+        (self.dir, config)
     }
 
     /// Starts the app and waits until the tokens that can be fetched ahead are held.
@@ -164,8 +164,12 @@ impl App {
             cwd: dir.path().to_owned(),
         };
         let load: app::Load = Arc::new(move || config::load(&request));
-        let options =
-            Options { clock, access_log: AccessLog::off(), watch_interval: Duration::from_millis(20) };
+        let options = Options {
+            clock,
+            access_log: AccessLog::off(),
+            watch_interval: Duration::from_millis(20),
+            reload_on_hangup: true,
+        };
         let (started, running) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (abort, aborted) = oneshot::channel::<()>();
