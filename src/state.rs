@@ -257,7 +257,8 @@ impl WayOut {
     /// The CA file, or a proxy variable, cannot be used.
     pub fn open(config: &Config) -> Result<Self, BuildError> {
         let ca_file = ca_file(config);
-        let connector = Connector::new(&config.upstream, |name| std::env::var(name).ok())?;
+        let connector =
+            Connector::new(&config.upstream, |name| variable(name, |name| std::env::var(name).ok()))?;
         Ok(Self { connector, settings: config.upstream.clone(), ca_file })
     }
 
@@ -274,6 +275,12 @@ impl WayOut {
     fn fits(&self, config: &Config) -> bool {
         self.settings == config.upstream && self.ca_file == ca_file(config)
     }
+}
+
+/// A variable of the environment, unless it names as a proxy the one that a `run --proxy-env` around
+/// this process set up for other clients: it would refuse our own requests to routed hosts.
+fn variable(name: &str, read: impl Fn(&str) -> Option<String>) -> Option<String> {
+    read(name).filter(|value| read("MASKINPORTEN_PROXY_URL").as_ref() != Some(value))
 }
 
 /// A file that cannot be read is told of when the connector reads it.

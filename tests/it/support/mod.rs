@@ -3,9 +3,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
 
-pub mod program;
 pub mod certificates;
 pub mod peer;
+pub mod program;
 pub mod raw;
 pub mod upstream;
 
