@@ -26,7 +26,7 @@ use self::pool::{Checkout, Hosts};
 use crate::net::Interim;
 
 pub use self::body::{MAX_HELD, Replay, RequestBody};
-pub use self::connector::{Connector, ConnectorError, UpstreamStream};
+pub use self::connector::{Connector, ConnectorError, Probe, Reached, UpstreamStream};
 pub use self::error::{ClientFault, ProxyProblem, TlsProblem, UpstreamError};
 pub use self::origin::{AddressPolicy, Origin, UnusableName};
 pub use self::outbound::BadProxyVariable;

@@ -1,6 +1,7 @@
 //! [`Connector`]: makes connections, and knows nothing of requests.
 
 mod dial;
+mod probe;
 
 use std::io;
 use std::pin::Pin;
@@ -13,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+pub use self::probe::{Probe, Reached};
 
 use self::dial::{literal, race, resolve};
 use super::error::{TlsProblem, UpstreamError};

@@ -173,6 +173,19 @@ impl ClientFault {
 }
 
 impl TlsProblem {
+    /// Whether it lies in the certificate that was shown.
+    pub(super) fn is_of_certificate(&self) -> bool {
+        matches!(
+            self,
+            Self::Expired(_)
+                | Self::NotYetValid(_)
+                | Self::WrongName(_)
+                | Self::UnknownIssuer
+                | Self::Revoked
+                | Self::Certificate(_)
+        )
+    }
+
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownIssuer => Some(
