@@ -3,13 +3,23 @@
 
 pub mod args;
 pub mod build_info;
+mod ca;
+mod check;
 mod demo;
 pub mod failure;
+mod files;
 mod healthcheck;
+mod init;
+mod key;
+mod language;
+mod postman;
 mod process;
+mod run;
 mod sandbox;
 mod serve;
 mod setup;
+mod show;
+mod style;
 mod token;
 
 use std::ffi::OsString;
@@ -18,11 +28,16 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use self::args::{Cli, Command};
+pub use self::args::Cli;
+
+use self::args::Command;
 use self::failure::{Failure, Outcome};
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    if let Some(code) = run::become_command() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // clap's own exit codes are 0 for help and 2 for usage.
@@ -48,10 +63,16 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Demo(args)) => demo::run(&global, &args),
         Some(Command::Sandbox(args)) => sandbox::run(&global, &args),
         Some(Command::Token(args)) => token::run(&global, &args),
+        Some(Command::Check(args)) => check::run(&global, &args),
+        Some(Command::Key(command)) => key::run(command),
+        Some(Command::Run(args)) => run::run(&global, &args),
+        Some(Command::Postman(args)) => postman::run(&global, &args),
+        Some(Command::Ca(command)) => ca::run(&global, &command),
+        Some(Command::Init(args)) => init::run(&args),
+        Some(Command::Config(command)) => show::run(&global, &command),
         Some(Command::Healthcheck(args)) => healthcheck::run(&global, &args),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Man) => man(),
-        Some(other) => Err(Failure::run_time(anyhow::anyhow!("in the making: {other:?}"))),
     }
 }
 
@@ -62,13 +83,21 @@ fn completions(shell: clap_complete::Shell) -> Outcome {
 }
 
 fn man() -> Outcome {
+    let mut command = Cli::command();
+    // Global flags come to the commands beneath by this.
+    command.build();
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-    for sub in Cli::command().get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        let name = format!("maskinporten-proxy-{}", sub.get_name());
-        clap_mangen::Man::new(sub.clone().name(name)).render(&mut page)?;
-    }
+    sections(&command, "maskinporten-proxy", &mut page)?;
     print(&page)
+}
+
+/// The manual page of a command, then those of the commands beneath it.
+fn sections(command: &clap::Command, name: &str, page: &mut Vec<u8>) -> std::io::Result<()> {
+    clap_mangen::Man::new(command.clone().name(name.to_owned())).render(page)?;
+    for beneath in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        sections(beneath, &format!("{name}-{}", beneath.get_name()), page)?;
+    }
+    Ok(())
 }
 
 /// Writes to stdout. A reader that has left (`| head`) is no failure.

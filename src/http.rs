@@ -10,6 +10,7 @@ pub mod hop_by_hop;
 pub mod location;
 pub mod path;
 pub mod problem;
+pub mod request_id;
 pub mod via;
 
 use http::header::{AsHeaderName, HeaderMap, HeaderValue};

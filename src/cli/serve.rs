@@ -29,7 +29,7 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
 }
 
 pub(super) fn options(access_log: AccessLog) -> Options {
-    Options { clock: Clock::system(), access_log, watch_interval: WATCH_INTERVAL }
+    Options { clock: Clock::system(), access_log, watch_interval: WATCH_INTERVAL, reload_on_hangup: true }
 }
 
 fn announce(addresses: &Addresses) {

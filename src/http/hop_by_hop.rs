@@ -6,7 +6,8 @@
 //! `Via` of a loop) is read first.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 
 use super::list;
@@ -69,6 +70,16 @@ pub fn strip(headers: &mut HeaderMap, direction: Direction) -> Option<Upgrade> {
         headers.remove(name);
     }
     upgrade
+}
+
+/// Removes from a trailer section what may not stand in one (RFC 9110 §6.5.1): hop-by-hop fields,
+/// framing, routing and credentials. A recipient that merges trailers into the head would
+/// otherwise be told things that the head was cleansed of.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    strip(trailers, Direction::Response);
+    for name in [AUTHORIZATION, CONTENT_LENGTH, HOST, TRAILER] {
+        trailers.remove(name);
+    }
 }
 
 /// What one pass over the names saw, so that fields that are not there cost no look-up.

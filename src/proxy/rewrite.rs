@@ -32,7 +32,9 @@ pub(super) fn request(
         .map_err(|error| Problem::new(ProblemKind::UriTooLong, error.to_string()))?;
     parts.uri = Uri::from(joined);
 
-    let upgrade = hop_by_hop::strip(&mut parts.headers, Direction::Request);
+    let asked = hop_by_hop::strip(&mut parts.headers, Direction::Request);
+    // Other versions have no upgrades (RFC 9110 §7.8).
+    let upgrade = asked.filter(|_| parts.version == Version::HTTP_11);
     for name in route.claim_headers() {
         parts.headers.remove(name);
     }

@@ -6,16 +6,19 @@ mod hold;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use self::hold::Hold;
 use super::error::ClientFault;
+use crate::http::hop_by_hop;
 use crate::net::Deadline;
 
 pub(super) use self::hold::GoAhead;
@@ -46,11 +49,19 @@ struct Streaming {
 /// What comes from the client; shared by the body and those that may send it again.
 struct Source {
     incoming: Incoming,
+    /// Bytes that came, for whoever counts them.
+    received: Arc<AtomicU64>,
     held: Vec<Bytes>,
     held_len: usize,
     trailers: Option<HeaderMap>,
+    /// Fields that are not passed on in the trailers, beside those that never are.
+    dropped_trailers: Vec<HeaderName>,
     /// More came than is held.
     overflown: bool,
+    /// Frames that have come.
+    frames: u64,
+    /// The client has been asked for more and has not sent it yet.
+    waiting: bool,
     ended: bool,
     fault: Option<ClientFault>,
 }
@@ -84,18 +95,40 @@ impl RequestBody {
         let overflown = incoming.size_hint().lower() > MAX_HELD as u64;
         let source = Source {
             incoming,
+            received: Arc::default(),
             held: Vec::new(),
             held_len: 0,
             trailers: None,
+            dropped_trailers: Vec::new(),
             overflown,
+            frames: 0,
+            waiting: false,
             ended: false,
             fault: None,
         };
         Self(Kind::Streaming(Box::new(Streaming::new(Rc::new(RefCell::new(source)), false))))
     }
 
+    /// Leaves these fields out of the trailers; those of the connection, of framing and of
+    /// credentials never pass.
+    pub fn without_trailers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        if let Kind::Streaming(streaming) = &self.0 {
+            streaming.source.borrow_mut().dropped_trailers.extend(names);
+        }
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         matches!(self.0, Kind::Empty)
+    }
+
+    /// A count of the bytes that have come from the client, which goes on as they come; what is
+    /// sent again is not counted again. `None` where none will.
+    pub fn received(&self) -> Option<Arc<AtomicU64>> {
+        match &self.0 {
+            Kind::Streaming(streaming) => Some(Arc::clone(&streaming.source.borrow().received)),
+            Kind::Empty | Kind::Full(_) => None,
+        }
     }
 
     /// A handle that makes the body anew. While it lives, what is held stays in memory.
@@ -143,6 +176,18 @@ impl Replay {
         }
     }
 
+    /// How much of it has come from the client so far, in frames, and whether the client is being
+    /// waited for: a slow upload is no silence of the upstream's.
+    pub(super) fn progress(&self) -> (u64, bool) {
+        match &self.0 {
+            ReplayKind::Streaming(source) => {
+                let source = source.borrow();
+                (source.frames, source.waiting)
+            }
+            _ => (0, false),
+        }
+    }
+
     /// How the client broke it off.
     pub(super) fn fault(&self) -> Option<ClientFault> {
         match &self.0 {
@@ -179,9 +224,12 @@ impl Streaming {
         let outcome = match Pin::new(&mut source.incoming).poll_frame(cx) {
             Poll::Ready(outcome) => {
                 self.deadline.clear();
+                source.waiting = false;
+                source.frames += 1;
                 outcome
             }
             Poll::Pending => {
+                source.waiting = true;
                 if !self.deadline.is_set() {
                     self.deadline.set(BODY_TIMEOUT);
                 }
@@ -191,7 +239,8 @@ impl Streaming {
             }
         };
         match outcome {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                source.cleanse(&mut frame);
                 source.keep(&frame);
                 self.position = source.held.len();
                 if frame.is_trailers() {
@@ -214,8 +263,17 @@ impl Streaming {
 }
 
 impl Source {
+    fn cleanse(&self, frame: &mut Frame<Bytes>) {
+        let Some(trailers) = frame.trailers_mut() else { return };
+        hop_by_hop::strip_trailers(trailers);
+        for name in &self.dropped_trailers {
+            trailers.remove(name);
+        }
+    }
+
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
+            self.received.fetch_add(data.len() as u64, Ordering::Relaxed);
             if !self.overflown && self.held_len + data.len() <= MAX_HELD {
                 self.held_len += data.len();
                 self.held.push(data.clone());

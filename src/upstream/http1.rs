@@ -95,12 +95,18 @@ impl Http1 {
         self.deadline.set(timeout);
         let (connection, deadline) = (&mut self.connection, &mut self.deadline);
         let mut ended = false;
+        let mut sent = 0;
         let outcome = poll_fn(|cx| {
             if !ended {
                 ended = connection.poll_without_shutdown(cx).is_ready();
             }
             if let Poll::Ready(outcome) = response.as_mut().poll(cx) {
                 return Poll::Ready(Some(outcome));
+            }
+            // The time is that of the upstream: it does not run while the request is on its way.
+            let (frames, waits_for_client) = replay.progress();
+            if waits_for_client || std::mem::replace(&mut sent, frames) != frames {
+                deadline.set(timeout);
             }
             deadline.poll_passed(cx).map(|()| None)
         })

@@ -150,6 +150,7 @@ impl Http2 {
             Err(error) => return Err(self.classify(error, &replay, true, to())),
         };
         let mut upload = (!ends).then(|| Box::pin(upload(body, stream)));
+        let mut sent = 0;
         let outcome = poll_fn(|cx| {
             if upload.as_mut().is_some_and(|sending| sending.as_mut().poll(cx).is_ready()) {
                 upload = None;
@@ -161,6 +162,11 @@ impl Http2 {
             }
             if let Poll::Ready(outcome) = Pin::new(&mut response).poll(cx) {
                 return Poll::Ready(Some(outcome));
+            }
+            // The time is that of the upstream: it does not run while the request is on its way.
+            let (frames, waits_for_client) = replay.progress();
+            if waits_for_client || std::mem::replace(&mut sent, frames) != frames {
+                deadline.set(timeout);
             }
             deadline.poll_passed(cx).map(|()| None)
         })

@@ -2,9 +2,13 @@
 
 mod support;
 
+mod admin;
 mod canary;
 mod forward;
 mod guards;
+mod http1;
+mod identities;
 mod inbound;
 mod problems;
 mod smoke;
+mod tokens;

@@ -159,7 +159,8 @@ impl Scanner {
             return Err(Refusal::RequestLine);
         }
         let (method, target, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
-        let target_holds = !target.is_empty() && !target.iter().any(|b| *b <= b' ' || *b == 0x7f);
+        // A fragment is never sent (RFC 9112 §3.2); whoever cut it off would ask for another target.
+        let target_holds = !target.is_empty() && !target.iter().any(|b| matches!(b, 0..=b' ' | b'#' | 0x7f));
         if method.is_empty() || !method.iter().all(|b| is_token(*b)) || !target_holds {
             return Err(Refusal::RequestLine);
         }

@@ -1,9 +1,14 @@
 //! What the tests stand on: the app on a thread of its own, upstreams that keep what they get,
 //! clients that speak bytes, and a sandbox that judges grants.
 
-#![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each area uses its own part")]
 
+pub mod admin;
+pub mod certificates;
+pub mod numbers;
+pub mod peer;
 pub mod program;
+pub mod prometheus;
 pub mod raw;
 pub mod upstream;
 
@@ -23,6 +28,8 @@ use maskinporten_proxy::secret::Secret;
 use maskinporten_proxy::telemetry::AccessLog;
 use tokio::sync::oneshot;
 
+pub use certificates::Authority;
+pub use peer::{Peer, Scripted};
 pub use raw::{LIMIT, Raw, RawResponse};
 pub use upstream::{Answer, Seen, Upstream};
 
@@ -109,6 +116,13 @@ impl Setup {
         self.dir.path()
     }
 
+    /// Writes the configuration, for another process to read; the folder goes when it is dropped.
+    pub fn write(self) -> (tempfile::TempDir, PathBuf) {
+        let config = self.dir.path().join("proxy.toml");
+        std::fs::write(&config, &self.text).expect("a written configuration");
+        (self.dir, config)
+    }
+
     /// Starts the app and waits until the tokens that can be fetched ahead are held.
     pub async fn start(self) -> App {
         let app = self.start_cold().await;
@@ -150,8 +164,12 @@ impl App {
             cwd: dir.path().to_owned(),
         };
         let load: app::Load = Arc::new(move || config::load(&request));
-        let options =
-            Options { clock, access_log: AccessLog::off(), watch_interval: Duration::from_millis(20) };
+        let options = Options {
+            clock,
+            access_log: AccessLog::off(),
+            watch_interval: Duration::from_millis(20),
+            reload_on_hangup: true,
+        };
         let (started, running) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (abort, aborted) = oneshot::channel::<()>();
@@ -267,3 +285,17 @@ pub fn private(path: &Path) {
 
 #[cfg(not(unix))]
 pub fn private(_: &Path) {}
+
+/// Sees to it that the process may have `count` files open, where the system lets it.
+#[cfg(unix)]
+pub fn open_files(count: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limits = getrlimit(Resource::Nofile);
+    let wanted = limits.maximum.map_or(count, |maximum| maximum.min(count));
+    if limits.current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limits }).expect("more files");
+    }
+}
+
+#[cfg(not(unix))]
+pub fn open_files(_: u64) {}
