@@ -7,6 +7,8 @@ mod canary;
 mod forward;
 mod guards;
 mod http1;
+mod identities;
 mod inbound;
 mod problems;
 mod smoke;
+mod tokens;
