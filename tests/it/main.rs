@@ -9,6 +9,8 @@ mod guards;
 mod http1;
 mod identities;
 mod inbound;
+#[cfg(unix)]
+mod logs;
 mod problems;
 mod smoke;
 mod tokens;
