@@ -29,7 +29,7 @@ use crate::state::{BuildError, Live, State, Surroundings, WayOut};
 use crate::telemetry::{AccessLog, Collector, Recorder, Telemetry};
 
 use self::admin_source::StatusSource;
-use self::reload::Reloader;
+use self::reload::{Boot, Reloader};
 use self::worker::Workers;
 
 /// Loads the configuration, at start and on every reload.
@@ -59,6 +59,8 @@ pub enum StartError {
     InboundTls(#[source] TlsError),
     #[error("a worker thread cannot be started")]
     Worker(#[source] io::Error),
+    #[error("every worker thread has died; the log says of what")]
+    WorkersDied,
 }
 
 /// A program that is bound to its addresses and not serving yet.
@@ -99,6 +101,7 @@ pub struct Running {
 pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
     let loaded = load()?;
     let config = Arc::new(loaded.config);
+    let boot = Boot::of(&config);
     let listener = listen("listen", &config.listen)?;
     let admin = config.admin.as_ref().map(|address| listen("admin", address)).transpose()?;
     let tls = config.inbound.tls.as_ref().map(net::server_tls).transpose().map_err(StartError::InboundTls)?;
@@ -108,7 +111,7 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
     let sources = TokenSources::new(Setup {
         runtime: Handle::current(),
         clock: options.clock.clone(),
-        http: way_out.token_http()?,
+        http: way_out.token_http(),
         observer: Arc::new(observer::FetchMetrics::new(Arc::clone(&telemetry.metrics))),
         capacity: token_sources::CAPACITY,
     });
@@ -123,6 +126,7 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
             .transpose()
             .map_err(|source| bind_error("admin", &config.listen, source))?,
         inbound_tls: tls.is_some(),
+        inbound_client_ca: config.inbound.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
         via: Via::for_this_process(),
     });
     let state = State::build(Arc::clone(&config), &surroundings, Some(&way_out))?;
@@ -131,7 +135,7 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
         tracing::warn!("{warning}");
     }
     let live = Arc::new(Live::new(state));
-    let reloader = Reloader::new(load, config, Arc::clone(&live), Arc::clone(&surroundings), &options);
+    let reloader = Reloader::new(load, boot, Arc::clone(&live), Arc::clone(&surroundings), &options);
     Ok(Bound {
         listener,
         admin,
@@ -163,7 +167,7 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// A worker thread that cannot be started.
+    /// A worker thread that cannot be started, or that none is left.
     pub async fn run(
         self,
         stop: impl Future<Output = ()>,
@@ -186,17 +190,20 @@ impl Bound {
             local.spawn_local(serve_admin(admin, page, Arc::clone(&self.live), watch.clone()));
         }
         let serve = async {
-            tokio::select! {
-                () = workers.accept(self.listener) => unreachable!("accepting never ends by itself"),
-                () = stop => {}
-            }
+            let asked = tokio::select! {
+                () = workers.accept(self.listener) => false,
+                () = stop => true,
+            };
             reloads.abort();
+            if !asked {
+                return Err(StartError::WorkersDied);
+            }
             drain.start();
             tokio::select! {
-                outcome = drain.finish(CONNECTIONS_WITHIN, TUNNELS_WITHIN) => outcome,
+                outcome = drain.finish(CONNECTIONS_WITHIN, TUNNELS_WITHIN) => Ok(outcome),
                 () = abort => {
                     let (connections, tunnels) = drain.open();
-                    Outcome::Cut { connections, tunnels }
+                    Ok(Outcome::Cut { connections, tunnels })
                 }
             }
         };
@@ -205,7 +212,7 @@ impl Bound {
         drop((local, written));
         // What the workers recorded last is still to be written.
         let _ = tokio::time::timeout(Duration::from_secs(1), collector).await;
-        Ok(outcome)
+        outcome
     }
 }
 
@@ -261,9 +268,9 @@ impl StartError {
         match self {
             Self::Config(error) => Some(error.hint().to_owned()),
             Self::Build(error) => error.hint(),
-            Self::Bind { key, address, source } => match source.kind() {
+            Self::Bind { key, source, .. } => match source.kind() {
                 io::ErrorKind::AddrInUse => Some(format!(
-                    "another program (another copy of this one?) listens on {address}; stop it, or set `{key}` to another address (port 0 picks a free one)"
+                    "stop it (another copy of this program?), or set `{key}` to another address; port 0 picks a free one"
                 )),
                 io::ErrorKind::PermissionDenied => {
                     Some("ports below 1024 are for the administrator; use a higher one".to_owned())
@@ -274,12 +281,13 @@ impl StartError {
                 _ => None,
             },
             Self::InboundTls(_) | Self::Worker(_) => None,
+            Self::WorkersDied => Some("this is a bug; please report it with the log".to_owned()),
         }
     }
 
     /// Whether the configuration is at fault, and not the moment.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Bind { .. } | Self::Worker(_))
+        !matches!(self, Self::Bind { .. } | Self::Worker(_) | Self::WorkersDied)
     }
 }
 

@@ -28,7 +28,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use self::args::{Cli, Command};
+pub use self::args::Cli;
+
+use self::args::Command;
 use self::failure::{Failure, Outcome};
 
 /// Runs the command that the process was started with.

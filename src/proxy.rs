@@ -33,7 +33,7 @@ use crate::oauth::{Authorization, TokenSource};
 use crate::routing::Match;
 use crate::state::{Live, RouteState, State, Surroundings};
 use crate::telemetry::{Exchange, Recorder, TraceId};
-use crate::upstream::{Pool, RequestBody, ResponseBody};
+use crate::upstream::{Connecting, Origin, Pool, RequestBody, ResponseBody};
 
 pub use self::body::Body;
 
@@ -144,14 +144,11 @@ impl Relay<'_> {
         self.check(&target, &parts)?;
 
         let source = target.route.source(&parts.headers).map_err(error::of_claim)?;
-        let authorization = self.authorize(&source).await?;
-        if let Some(exchange) = exchange {
-            exchange.token_ready();
-        }
+        let authorization = self.authorize(&source, exchange).await?;
 
         let via = &self.worker.surroundings.via;
         let asked = rewrite::request(&mut parts, &target, &authorization, via)?;
-        let mut response = self.send(&target, parts, body, &source, &authorization).await?;
+        let mut response = self.send(&target, parts, body, &source, &authorization, exchange).await?;
         if let Some(exchange) = exchange {
             exchange.head_arrived();
         }
@@ -225,11 +222,22 @@ impl Relay<'_> {
         Ok(())
     }
 
-    async fn authorize(&self, source: &Arc<TokenSource>) -> Result<Authorization, Problem> {
-        match source.current() {
-            Some(authorization) => Ok(authorization),
-            None => source.authorization().await.map_err(|failure| error::of_token(&failure)),
+    async fn authorize(
+        &self,
+        source: &Arc<TokenSource>,
+        exchange: &mut Option<Exchange>,
+    ) -> Result<Authorization, Problem> {
+        if let Some(authorization) = source.current() {
+            return Ok(authorization);
         }
+        if let Some(exchange) = exchange {
+            exchange.waits_for_token();
+        }
+        let outcome = source.authorization().await;
+        if let Some(exchange) = exchange {
+            exchange.token_ready();
+        }
+        outcome.map_err(|failure| error::of_token(&failure))
     }
 
     /// Sends the request; once more, with a new token, where the API refuses the one that it had
@@ -241,14 +249,13 @@ impl Relay<'_> {
         body: Incoming,
         source: &Arc<TokenSource>,
         authorization: &Authorization,
+        exchange: &mut Option<Exchange>,
     ) -> Result<Response<ResponseBody>, Problem> {
-        let (pool, connector) = (&self.worker.pool, &self.state.way_out.connector);
-        let (origin, interim) = (&target.route.origin, &self.call.interim);
+        let origin = &target.route.origin;
         let claims = target.route.config.claim_headers().cloned();
         let body = RequestBody::streaming(body).without_trailers(claims);
         let replay = body.replay();
-        let sent = pool.send(connector, origin, &parts, body, interim).await;
-        let response = sent.map_err(error::of_upstream)?;
+        let response = self.send_to(origin, &parts, body, exchange).await?;
         if response.status() != StatusCode::UNAUTHORIZED || !source.rejected(authorization.serial) {
             return Ok(response);
         }
@@ -257,7 +264,34 @@ impl Relay<'_> {
         let Ok(fresh) = source.authorization().await else { return Ok(response) };
         drop(response);
         parts.headers.insert(AUTHORIZATION, fresh.header);
-        pool.send(connector, origin, &parts, body, interim).await.map_err(error::of_upstream)
+        self.send_to(origin, &parts, body, exchange).await
+    }
+
+    /// Sends a request once, and notes on the record where the time goes.
+    async fn send_to(
+        &self,
+        origin: &Origin,
+        head: &request::Parts,
+        body: RequestBody,
+        exchange: &mut Option<Exchange>,
+    ) -> Result<Response<ResponseBody>, Problem> {
+        if let Some(exchange) = exchange {
+            exchange.sending(body.received());
+        }
+        let connector = &self.state.way_out.connector;
+        let sent = self.worker.pool.send(connector, origin, head, body, &self.call.interim).await;
+        if let Some(exchange) = exchange {
+            match &sent {
+                Ok(response) => {
+                    if let Some(Connecting(took)) = response.extensions().get() {
+                        exchange.connecting_took(*took);
+                    }
+                }
+                Err(error) if error.is_connecting() => exchange.connected(),
+                Err(_) => {}
+            }
+        }
+        sent.map_err(error::of_upstream)
     }
 }
 
@@ -298,7 +332,8 @@ impl Worker {
         recorder: Arc<Recorder>,
         drain: DrainWatch,
     ) -> Self {
-        Self { live, surroundings, recorder, drain, pool: Pool::new() }
+        let pool = Pool::counted(Arc::clone(&recorder));
+        Self { live, surroundings, recorder, drain, pool }
     }
 
     pub fn recorder(&self) -> &Arc<Recorder> {

@@ -19,11 +19,14 @@ mod response;
 mod tests;
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request, Response, header, request};
 
-use self::pool::{Checkout, Hosts};
+use self::pool::{Checkout, Connected, Hosts};
 use crate::net::Interim;
+use crate::telemetry::Recorder;
 
 pub use self::body::{MAX_HELD, Replay, RequestBody};
 pub use self::connector::{Connector, ConnectorError, Probe, Reached, UpstreamStream};
@@ -40,11 +43,21 @@ const MAX_UNSENT: usize = 8;
 #[derive(Clone)]
 pub struct Pool(Rc<Hosts>);
 
+/// How long it took to get a connection: an extension of responses to requests for which the pool
+/// had none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connecting(pub Duration);
+
 impl Pool {
     /// To be called, and used, on a runtime for local tasks (`LocalRuntime` or `LocalSet`).
     #[expect(clippy::new_without_default, reason = "it starts a task, which a default should not")]
     pub fn new() -> Self {
-        Self(Hosts::new())
+        Self(Hosts::new(None))
+    }
+
+    /// As [`new`](Self::new), with its open connections counted by `recorder`.
+    pub fn counted(recorder: Arc<Recorder>) -> Self {
+        Self(Hosts::new(Some(recorder)))
     }
 
     /// Idle HTTP/1.1 connections and open HTTP/2 connections.
@@ -82,14 +95,18 @@ impl Pool {
         let http1_only = head.headers.contains_key(header::UPGRADE);
         let mut unsent = 0;
         let mut fresh = false;
+        let mut connecting = Duration::ZERO;
         loop {
             let replay = body.replay();
-            match host.checkout(connector, origin, http1_only, fresh).await? {
-                Checkout::Http1 { connection, reused } => {
+            let checkout = host.checkout(connector, origin, http1_only, fresh).await?;
+            let Checkout { connection, reused, took } = checkout;
+            connecting += took;
+            match connection {
+                Connected::Http1(connection) => {
                     let may_repeat = reused && !fresh && is_idempotent(&head.method);
                     let request = request(head, body);
                     let failure = match connection.exchange(request, &host, origin, timeout, interim).await {
-                        Ok(response) => return Ok(response),
+                        Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
                     };
                     if let Some(back) = failure.unsent.filter(|_| unsent < MAX_UNSENT) {
@@ -106,10 +123,10 @@ impl Pool {
                     body = replay.body().filter(|_| may_repeat).ok_or(failure.error)?;
                     fresh = true;
                 }
-                Checkout::Http2 { connection, reused } => {
+                Connected::Http2(connection) => {
                     let request = request(head, body);
                     let failure = match connection.exchange(request, origin, timeout, interim).await {
-                        Ok(response) => return Ok(response),
+                        Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
                     };
                     let again = if failure.unprocessed {
@@ -135,6 +152,13 @@ fn request(head: &request::Parts, body: RequestBody) -> Request<RequestBody> {
     *request.version_mut() = head.version;
     *request.headers_mut() = head.headers.clone();
     request
+}
+
+fn timed(mut response: Response<ResponseBody>, connecting: Duration) -> Response<ResponseBody> {
+    if connecting > Duration::ZERO {
+        response.extensions_mut().insert(Connecting(connecting));
+    }
+    response
 }
 
 /// RFC 9110 §9.2.2.

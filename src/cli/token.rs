@@ -30,7 +30,7 @@ async fn ask(config: &Config, grant: GrantTemplate, headers: &HeaderMap, args: &
     let sources = TokenSources::new(Setup {
         runtime: tokio::runtime::Handle::current(),
         clock,
-        http: way_out.token_http().map_err(setup::of_build)?,
+        http: way_out.token_http(),
         observer: Arc::new(Uncounted),
         capacity: 1,
     });
@@ -113,8 +113,15 @@ fn headers(lines: &[String]) -> Result<HeaderMap, Failure> {
 
 /// Why there is no token, in the words that also stand on the status page.
 pub(super) fn refused(error: &TokenError) -> Failure {
-    let fix = error.fix(Language::English);
-    Failure::run_time(error.clone())
-        .context("no token is to be had")
-        .maybe_hint((!fix.is_empty()).then(|| fix.to_owned()))
+    let language = Language::English;
+    let fix = error.fix(language);
+    let mut failure = Failure::run_time(error.clone());
+    if let Some(entry) = error.maskinporten().and_then(|refusal| refusal.entry) {
+        let cause = entry.cause(language);
+        failure = failure.context(match entry.code {
+            Some(code) => format!("{cause} ({code})"),
+            None => cause.to_owned(),
+        });
+    }
+    failure.context("no token is to be had").maybe_hint((!fix.is_empty()).then(|| fix.to_owned()))
 }

@@ -17,6 +17,8 @@ use crate::upstream::{ResponseBody, ResponseBodyError};
 /// A response's body. The exchange that it belongs to is recorded when it is dropped.
 pub struct Body {
     kind: Kind,
+    /// Its last byte, or an error, has been given out.
+    ended: bool,
     exchange: Option<Exchange>,
 }
 
@@ -54,7 +56,20 @@ pub(super) fn respond(outcome: Result<Answer, Problem>, mut exchange: Option<Exc
     }
     // A 101 or the 200 to a CONNECT opens a tunnel, which has an exchange of its own.
     debug_assert!(response.status() != StatusCode::CONTINUE, "interim responses take another way");
-    response.map(|kind| Body { kind, exchange })
+    response.map(|kind| Body { kind, ended: false, exchange })
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let whole = self.ended
+            || match &self.kind {
+                Kind::Own(_) => true,
+                Kind::Upstream(body) => body.is_bodiless() || body.is_end_stream(),
+            };
+        if let Some(exchange) = self.exchange.as_mut().filter(|_| !whole) {
+            exchange.fail(Failed::Client, Some("the connection ended before the response did".into()));
+        }
+    }
 }
 
 impl Body {
@@ -77,6 +92,7 @@ impl HttpBody for Body {
             Kind::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Kind::Upstream(body) => Pin::new(body).poll_frame(cx),
         };
+        self.ended |= matches!(frame, Poll::Ready(None | Some(Err(_))));
         match &mut frame {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {

@@ -16,7 +16,7 @@ use crate::guard::Admitted;
 use crate::http::hop_by_hop::{self, Direction};
 use crate::http::problem::ProblemKind;
 use crate::telemetry::Exchange;
-use crate::upstream::{AddressPolicy, Origin, RequestBody};
+use crate::upstream::{AddressPolicy, Origin, RequestBody, UpstreamStream};
 
 /// Passes a request for another host on, by the scheme that it names. Few clients ask a proxy for
 /// `https://` in place of opening a tunnel; those that do must not end up with plain http.
@@ -52,10 +52,8 @@ pub(super) async fn pass_on(
     if let Some(asked) = &asked {
         asked.put_on(&mut parts.headers);
     }
-    let (pool, connector) = (&relay.worker.pool, &relay.state.way_out.connector);
     let body = RequestBody::streaming(body);
-    let sent = pool.send(connector, &origin, &parts, body, &relay.call.interim).await;
-    let mut response = sent.map_err(error::of_upstream)?;
+    let mut response = relay.send_to(&origin, &parts, body, exchange).await?;
     if let Some(exchange) = exchange {
         exchange.head_arrived();
     }
@@ -79,10 +77,11 @@ pub(super) async fn tunnel(
     // The scheme says nothing but which way an outbound proxy is chosen.
     let origin = guarded(relay, Scheme::Https, authority)?;
     let guard = relay.worker.drain().tunnel();
-    let stream = relay.state.way_out.connector.dial(&origin).await.map_err(error::of_upstream)?;
+    let dialled = relay.state.way_out.connector.dial(&origin).await;
     if let Some(exchange) = exchange {
         exchange.connected();
     }
+    let stream = UpstreamStream::tunnel(dialled.map_err(error::of_upstream)?, relay.worker.recorder());
     let status = ::http::StatusCode::OK;
     tokio::task::spawn_local(upgrade::join(client, stream, guard, exchange.take(), status));
     Ok(upgrade::established())

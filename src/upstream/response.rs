@@ -55,6 +55,11 @@ impl ResponseBody {
         Self(if keeps_length { Kind::Bodiless } else { Kind::Empty })
     }
 
+    /// Whether there is nothing to come, whatever the head announces.
+    pub fn is_bodiless(&self) -> bool {
+        matches!(self.0, Kind::Empty | Kind::Bodiless | Kind::Upgraded(_))
+    }
+
     pub(super) fn http1(body: Http1Body) -> Self {
         Self(Kind::Http1(Box::new(body)))
     }

@@ -2,14 +2,13 @@
 
 mod support;
 
-<<<<<<< HEAD
-mod forward;
-=======
+mod admin;
 mod canary;
+mod forward;
 mod guards;
+mod http1;
+mod identities;
 mod inbound;
 mod problems;
->>>>>>> p2-guards
 mod smoke;
-
-mod http1;
+mod tokens;
