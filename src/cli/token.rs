@@ -15,7 +15,7 @@ use crate::oauth::{self, Identity, Language, Observer, Setup, TokenError, TokenS
 use crate::state::{self, Template, WayOut};
 
 pub(super) fn run(global: &Global, args: &TokenArgs) -> Outcome {
-    let _logging = setup::quiet_logging(global)?;
+    let _logging = setup::silent_logging(global)?;
     process::harden();
     let config = setup::load(global, setup::upstream(args.upstream.as_ref()))?.config;
     let grant = chosen(&config, args)?;
