@@ -4,4 +4,9 @@ mod support;
 
 mod smoke;
 
+mod drain;
 mod http1;
+mod http2;
+mod relay;
+mod streaming;
+mod upgrade;

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
 
 pub mod certificates;
+pub mod h2;
 pub mod peer;
 pub mod raw;
 pub mod upstream;
@@ -24,6 +25,7 @@ use maskinporten_proxy::secret::Secret;
 use maskinporten_proxy::telemetry::AccessLog;
 use tokio::sync::oneshot;
 
+pub use self::h2::{H2Client, H2Upstream};
 pub use certificates::Authority;
 pub use peer::{Peer, Scripted};
 pub use raw::{LIMIT, Raw, RawResponse};
@@ -110,6 +112,13 @@ impl Setup {
 
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Writes the configuration for a process of its own.
+    pub fn write(self) -> (tempfile::TempDir, PathBuf) {
+        let path = self.dir.path().join("proxy.toml");
+        std::fs::write(&path, &self.text).expect("a written configuration");
+        (self.dir, path)
     }
 
     /// Starts the app and waits until the tokens that can be fetched ahead are held.

@@ -139,6 +139,12 @@ impl Peer {
         }
     }
 
+    /// The stream, to speak another protocol on. Nothing of it has been read.
+    pub fn into_stream(self) -> Box<dyn Stream> {
+        assert!(self.buffer.is_empty(), "something was read");
+        self.stream
+    }
+
     /// Ends the sending side as the protocol wants it (`close_notify` included).
     pub async fn shutdown(&mut self) {
         let _ = self.stream.shutdown().await;

@@ -122,6 +122,12 @@ impl Raw {
         std::mem::take(&mut self.buffer)
     }
 
+    /// What comes until the peer closes or answers no more; for tests of what must not come.
+    pub async fn rest_within(&mut self) -> Vec<u8> {
+        self.shutdown().await;
+        self.rest().await
+    }
+
     /// Whether the peer has closed, with nothing left to read.
     pub async fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.fill().await
@@ -161,6 +167,11 @@ impl Raw {
 
     pub async fn shutdown(&mut self) {
         let _ = self.stream.shutdown().await;
+    }
+
+    /// Bytes that have been read and not been asked for.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
     }
 
     pub fn into_inner(self) -> TcpStream {
