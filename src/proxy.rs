@@ -91,10 +91,11 @@ async fn serve(
     call: Call,
 ) -> Result<Response<Body>, Infallible> {
     let mut exchange = Some(worker.recorder.begin(request.method().clone(), request.uri().clone()));
+    let version = request.version();
     let state = worker.live.load_full();
     let relay = Relay { worker: &worker, state: &state, call: &call, inside };
     let outcome = relay.answer(request, &mut exchange).await;
-    Ok(body::respond(outcome, exchange))
+    Ok(body::respond(outcome, exchange, version))
 }
 
 /// One request on its way.

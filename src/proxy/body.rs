@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ::http::{Response, StatusCode};
+use ::http::{Response, StatusCode, Version};
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
@@ -17,6 +17,8 @@ use crate::upstream::{ResponseBody, ResponseBodyError};
 /// A response's body. The exchange that it belongs to is recorded when it is dropped.
 pub struct Body {
     kind: Kind,
+    /// The client speaks HTTP/2, where a head that is the end of its stream says so.
+    http2: bool,
     exchange: Option<Exchange>,
 }
 
@@ -26,7 +28,11 @@ enum Kind {
 }
 
 /// Makes the response of whatever came of a request. The one place where errors become responses.
-pub(super) fn respond(outcome: Result<Answer, Problem>, mut exchange: Option<Exchange>) -> Response<Body> {
+pub(super) fn respond(
+    outcome: Result<Answer, Problem>,
+    mut exchange: Option<Exchange>,
+    version: Version,
+) -> Response<Body> {
     let response = match outcome {
         Ok(Answer::Relayed(response)) => {
             if let Some(exchange) = &mut exchange
@@ -54,7 +60,7 @@ pub(super) fn respond(outcome: Result<Answer, Problem>, mut exchange: Option<Exc
     }
     // A 101 or the 200 to a CONNECT opens a tunnel, which has an exchange of its own.
     debug_assert!(response.status() != StatusCode::CONTINUE, "interim responses take another way");
-    response.map(|kind| Body { kind, exchange })
+    response.map(|kind| Body { kind, http2: version == Version::HTTP_2, exchange })
 }
 
 impl Body {
@@ -99,7 +105,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Own(body) => body.is_end_stream(),
-            Kind::Upstream(body) => body.is_end_stream(),
+            Kind::Upstream(body) => body.is_end_stream() || (self.http2 && body.is_bodiless()),
         }
     }
 

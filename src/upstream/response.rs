@@ -67,6 +67,11 @@ impl ResponseBody {
         Self(Kind::Upgraded(Some(Box::new(Upgraded { stream, early }))))
     }
 
+    /// Whether nothing will come, also where [`Body::is_end_stream`] keeps that from HTTP/1.
+    pub fn is_bodiless(&self) -> bool {
+        matches!(self.0, Kind::Bodiless)
+    }
+
     /// The connection under a 101.
     pub fn into_upgraded(self) -> Option<Upgraded> {
         match self.0 {
