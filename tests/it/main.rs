@@ -8,5 +8,6 @@ mod drain;
 mod http1;
 mod http2;
 mod relay;
+mod smuggling;
 mod streaming;
 mod upgrade;

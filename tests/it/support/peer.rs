@@ -95,10 +95,11 @@ impl Drop for Scripted {
 }
 
 impl Peer {
-    /// A request's head with its empty line; `None` where the proxy closes before.
+    /// A request's head with its empty line, octets beyond ASCII as Latin-1; `None` where the proxy
+    /// closes before.
     pub async fn head(&mut self) -> Option<String> {
         let head = self.until(b"\r\n\r\n").await?;
-        Some(String::from_utf8(head).expect("an ASCII head"))
+        Some(head.into_iter().map(char::from).collect())
     }
 
     /// Bytes up to and with `end`; `None` where the proxy closes before.

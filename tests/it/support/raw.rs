@@ -35,6 +35,11 @@ impl Raw {
         Self { stream, buffer: Vec::new() }
     }
 
+    /// On a connection that was made elsewhere.
+    pub fn on(stream: TcpStream) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         // A peer that has closed already is the test's business when it reads.
         let _ = self.stream.write_all(bytes.as_ref()).await;
