@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, Method, Request, Response, StatusCode};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 
+use crate::http::problem::{MaskinportenError, Problem, ProblemKind};
+use crate::http::request_id::RequestIds;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::{self, Expiry};
 
@@ -44,6 +46,7 @@ pub struct Admin {
     source: Arc<dyn Source>,
     telemetry: Telemetry,
     page: Page,
+    ids: RequestIds,
 }
 
 /// What there is to ask for.
@@ -68,7 +71,7 @@ struct RefreshRequest {
 
 impl Admin {
     pub fn new(source: Arc<dyn Source>, telemetry: Telemetry) -> Self {
-        Self { source, telemetry, page: Page::new() }
+        Self { source, telemetry, page: Page::new(), ids: RequestIds::random() }
     }
 
     /// Whether `path` stays open to probes where the listener asks for a password.
@@ -77,42 +80,53 @@ impl Admin {
     }
 
     /// Answers one request that the guard let through. It never fails: whatever is wrong with the
-    /// request is a problem document (RFC 9457).
+    /// request is a [`Problem`].
     pub async fn handle<B>(&self, request: Request<B>) -> Response<AdminBody>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        let head = request.method() == Method::HEAD;
-        let answer = self.answer(request).await;
-        answer.into_response(head, self.page.policy())
+        let method = request.method().clone();
+        match self.answer(request).await {
+            Ok(answer) => answer.into_response(method == Method::HEAD, self.page.policy()),
+            Err(problem) => self.refuse(problem, &method),
+        }
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Answer
+    /// Answers with a problem, the guard's or one of our own, and logs it.
+    pub fn refuse(&self, problem: Problem, method: &Method) -> Response<AdminBody> {
+        let id = self.ids.issue();
+        let status = problem.kind().status().as_u16();
+        tracing::info!(request_id = %id, status, detail = problem.detail(), "a request to the admin listener failed");
+        respond::of_problem(problem, id, method == Method::HEAD, self.page.policy())
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Result<Answer, Problem>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         let Some(resource) = Resource::of(request.uri().path()) else {
-            return Answer::problem(
-                StatusCode::NOT_FOUND,
-                "not-found",
-                "Nothing here",
-                "The admin listener has /, /healthz, /readyz, /metrics, /api/status, /api/requests, \
-                 /api/events and /api/tokens/refresh.",
-            );
+            return Err(Problem::new(
+                ProblemKind::NotFound,
+                "the admin listener has /, /healthz, /readyz, /metrics, /api/status, /api/requests, \
+                 /api/events and /api/tokens/refresh",
+            ));
         };
         if !resource.allows(request.method()) {
-            return Answer::method_not_allowed(resource.methods());
+            let methods = resource.methods();
+            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            let detail = format!("this address takes {}", names.join(", "));
+            return Err(Problem::new(ProblemKind::MethodNotAllowed, detail).with_allow(methods));
         }
         match resource {
             Resource::Page => {
                 let html = self.page.render(&self.source.status(), &self.telemetry.recent.entries());
-                Answer::html(html)
+                Ok(Answer::html(html))
             }
-            Resource::Healthz => Answer::text("ok\n"),
-            Resource::Readyz => self.readyz(),
-            Resource::Metrics => self.metrics(),
-            Resource::Status => Answer::json(StatusCode::OK, &self.source.status()),
-            Resource::Requests => Answer::json(StatusCode::OK, &self.telemetry.recent.entries()),
+            Resource::Healthz => Ok(Answer::text("ok\n")),
+            Resource::Readyz => Ok(self.readyz()),
+            Resource::Metrics => Ok(self.metrics()),
+            Resource::Status => Ok(Answer::json(StatusCode::OK, &self.source.status())),
+            Resource::Requests => Ok(Answer::json(StatusCode::OK, &self.telemetry.recent.entries())),
             Resource::Events => self.events(request.method()),
             Resource::Refresh => self.refresh(request).await,
         }
@@ -147,62 +161,68 @@ impl Admin {
         Answer::metrics(self.telemetry.metrics.render(&tokens, &certificates), metrics::CONTENT_TYPE)
     }
 
-    fn events(&self, method: &Method) -> Answer {
+    fn events(&self, method: &Method) -> Result<Answer, Problem> {
         if method == Method::HEAD {
-            return Answer::event_stream(AdminBody::empty());
+            return Ok(Answer::event_stream(AdminBody::empty()));
         }
         match self.telemetry.recent.subscribe() {
-            Ok(subscription) => Answer::event_stream(AdminBody::events(subscription)),
-            Err(error) => Answer::problem(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too-many-streams",
-                "Too many live streams",
-                &format!("{error}; close a status page that is not looked at."),
-            ),
+            Ok(subscription) => Ok(Answer::event_stream(AdminBody::events(subscription))),
+            Err(error) => Err(Problem::new(
+                ProblemKind::TooManyStreams,
+                format!("{error}; close a status page that is not looked at"),
+            )),
         }
     }
 
-    async fn refresh<B>(&self, request: Request<B>) -> Answer
+    async fn refresh<B>(&self, request: Request<B>) -> Result<Answer, Problem>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         if !is_deliberate(request.headers()) {
-            return Answer::problem(
-                StatusCode::FORBIDDEN,
-                "header-required",
-                "The request must say that it is meant",
-                "Send the header X-Maskinporten-Proxy: 1, which a web page of another origin cannot.",
-            );
+            return Err(Problem::new(
+                ProblemKind::HeaderRequired,
+                "send the header X-Maskinporten-Proxy: 1, which a web page of another origin cannot",
+            ));
         }
         let body = Limited::new(request.into_body(), MAX_BODY).collect();
-        // What is wrong with the body is not told apart: too long, broken off, too slow.
-        let Ok(Ok(body)) = tokio::time::timeout(BODY_TIMEOUT, body).await else {
-            return Answer::problem(
-                StatusCode::BAD_REQUEST,
-                "body",
-                "The body cannot be read",
-                "It must arrive whole within 10 seconds and be at most 4 KiB.",
-            );
+        let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err(Problem::new(ProblemKind::BodyTooLarge, "the body may have 4 KiB"));
+            }
+            Ok(Err(_)) => {
+                return Err(Problem::new(ProblemKind::MalformedRequest, "the body broke off"));
+            }
+            Err(_) => {
+                return Err(Problem::new(
+                    ProblemKind::RequestTimeout,
+                    "the body must arrive within 10 seconds",
+                ));
+            }
         };
         let Ok(asked) = serde_json::from_slice::<RefreshRequest>(&body.to_bytes()) else {
-            return Answer::problem(
-                StatusCode::BAD_REQUEST,
-                "body",
-                "The body is not what it should be",
-                r#"It must be JSON: {"client": "…", "route": "…"}, as in /api/status."#,
-            );
+            return Err(Problem::new(
+                ProblemKind::MalformedRequest,
+                r#"the body must be JSON: {"client": "…", "route": "…"}, as in /api/status"#,
+            ));
         };
         match self.source.refresh(&asked.client, &asked.route).await {
-            Ok(token) => Answer::json(StatusCode::OK, &token),
-            Err(RefreshError::Unknown) => Answer::problem(
-                StatusCode::NOT_FOUND,
-                "no-such-token",
-                "No such token",
-                "No route of this name with this client has a token that is fetched ahead.",
-            ),
-            Err(RefreshError::Failed(error)) => Answer::token_problem(&error),
+            Ok(token) => Ok(Answer::json(StatusCode::OK, &token)),
+            Err(RefreshError::Unknown) => Err(Problem::new(
+                ProblemKind::NoSuchToken,
+                "no route of this name with this client has a token that is fetched ahead",
+            )),
+            Err(RefreshError::Failed(error)) => Err(of_token(error)),
         }
     }
+}
+
+/// A token that could not be fetched, with what to do about it.
+fn of_token(error: TokenError) -> Problem {
+    let TokenError { code, cause, fix } = error;
+    let detail = cause.clone();
+    let refusal = MaskinportenError { code, cause: Some(cause), fix, ..MaskinportenError::default() };
+    Problem::new(ProblemKind::TokenRefused, detail).with_maskinporten(refusal)
 }
 
 impl std::fmt::Debug for Admin {
@@ -226,18 +246,15 @@ impl Resource {
         })
     }
 
-    fn methods(self) -> &'static str {
+    fn methods(self) -> Vec<Method> {
         match self {
-            Self::Refresh => "POST",
-            _ => "GET, HEAD",
+            Self::Refresh => vec![Method::POST],
+            _ => vec![Method::GET, Method::HEAD],
         }
     }
 
     fn allows(self, method: &Method) -> bool {
-        match self {
-            Self::Refresh => method == Method::POST,
-            _ => method == Method::GET || method == Method::HEAD,
-        }
+        self.methods().contains(method)
     }
 }
 

@@ -23,13 +23,15 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Listen, Loaded};
 use crate::http::via::Via;
-use crate::net::{self, CONNECTIONS_WITHIN, Drain, DrainWatch, Listener, Outcome, TUNNELS_WITHIN, TlsError};
+use crate::net::{
+    self, CONNECTIONS_WITHIN, Drain, DrainWatch, Listener, Outcome, Patience, TUNNELS_WITHIN, TlsError,
+};
 use crate::oauth::{Setup, TokenSources, token_sources};
 use crate::state::{BuildError, Live, State, Surroundings, WayOut};
 use crate::telemetry::{AccessLog, Collector, Recorder, Telemetry};
 
 use self::admin_source::StatusSource;
-use self::reload::Reloader;
+use self::reload::{Boot, Reloader};
 use self::worker::Workers;
 
 /// Loads the configuration, at start and on every reload.
@@ -42,6 +44,8 @@ pub struct Options {
     pub access_log: AccessLog,
     /// How often the watched files are looked at.
     pub watch_interval: Duration,
+    /// How long clients and upstreams may take over heads and bodies.
+    pub patience: Patience,
 }
 
 /// Why the program does not start.
@@ -57,6 +61,8 @@ pub enum StartError {
     InboundTls(#[source] TlsError),
     #[error("a worker thread cannot be started")]
     Worker(#[source] io::Error),
+    #[error("every worker thread has died; the log says of what")]
+    WorkersDied,
 }
 
 /// A program that is bound to its addresses and not serving yet.
@@ -97,6 +103,7 @@ pub struct Running {
 pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
     let loaded = load()?;
     let config = Arc::new(loaded.config);
+    let boot = Boot::of(&config);
     let listener = listen("listen", &config.listen)?;
     let admin = config.admin.as_ref().map(|address| listen("admin", address)).transpose()?;
     let tls = config.inbound.tls.as_ref().map(net::server_tls).transpose().map_err(StartError::InboundTls)?;
@@ -106,7 +113,7 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
     let sources = TokenSources::new(Setup {
         runtime: Handle::current(),
         clock: options.clock.clone(),
-        http: way_out.token_http()?,
+        http: way_out.token_http(),
         observer: Arc::new(observer::FetchMetrics::new(Arc::clone(&telemetry.metrics))),
         capacity: token_sources::CAPACITY,
     });
@@ -121,7 +128,9 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
             .transpose()
             .map_err(|source| bind_error("admin", &config.listen, source))?,
         inbound_tls: tls.is_some(),
+        inbound_client_ca: config.inbound.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
         via: Via::for_this_process(),
+        patience: options.patience,
     });
     let state = State::build(Arc::clone(&config), &surroundings, Some(&way_out))?;
     surroundings.sources.reconcile(&state.fixed_sources());
@@ -130,7 +139,7 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
     }
     let live = Arc::new(Live::new(state));
     let reloader =
-        Reloader::new(load, config, Arc::clone(&live), Arc::clone(&surroundings), options.watch_interval);
+        Reloader::new(load, boot, Arc::clone(&live), Arc::clone(&surroundings), options.watch_interval);
     Ok(Bound {
         listener,
         admin,
@@ -162,7 +171,7 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// A worker thread that cannot be started.
+    /// A worker thread that cannot be started, or that none is left.
     pub async fn run(
         self,
         stop: impl Future<Output = ()>,
@@ -185,17 +194,20 @@ impl Bound {
             local.spawn_local(serve_admin(admin, page, Arc::clone(&self.live), watch.clone()));
         }
         let serve = async {
-            tokio::select! {
-                () = workers.accept(self.listener) => unreachable!("accepting never ends by itself"),
-                () = stop => {}
-            }
+            let asked = tokio::select! {
+                () = workers.accept(self.listener) => false,
+                () = stop => true,
+            };
             reloads.abort();
+            if !asked {
+                return Err(StartError::WorkersDied);
+            }
             drain.start();
             tokio::select! {
-                outcome = drain.finish(CONNECTIONS_WITHIN, TUNNELS_WITHIN) => outcome,
+                outcome = drain.finish(CONNECTIONS_WITHIN, TUNNELS_WITHIN) => Ok(outcome),
                 () = abort => {
                     let (connections, tunnels) = drain.open();
-                    Outcome::Cut { connections, tunnels }
+                    Ok(Outcome::Cut { connections, tunnels })
                 }
             }
         };
@@ -204,7 +216,7 @@ impl Bound {
         drop((local, written));
         // What the workers recorded last is still to be written.
         let _ = tokio::time::timeout(Duration::from_secs(1), collector).await;
-        Ok(outcome)
+        outcome
     }
 }
 
@@ -273,12 +285,13 @@ impl StartError {
                 _ => None,
             },
             Self::InboundTls(_) | Self::Worker(_) => None,
+            Self::WorkersDied => Some("this is a bug; please report it with the log".to_owned()),
         }
     }
 
     /// Whether the configuration is at fault, and not the moment.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Bind { .. } | Self::Worker(_))
+        !matches!(self, Self::Bind { .. } | Self::Worker(_) | Self::WorkersDied)
     }
 }
 

@@ -1,15 +1,19 @@
 //! The command line: a file for each command. What can be typed stands in [`args`]; a command
 //! gets it, calls the floors below, and ends in an exit code or a [`Failure`].
 
-mod args;
-mod build_info;
+pub mod args;
+pub mod build_info;
+mod check;
 mod demo;
-mod failure;
+pub mod failure;
 mod healthcheck;
+mod key;
+mod language;
 mod process;
 mod sandbox;
 mod serve;
 mod setup;
+mod style;
 mod token;
 
 use std::ffi::OsString;
@@ -18,7 +22,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use self::args::{Cli, Command};
+pub use self::args::Cli;
+
+use self::args::Command;
 use self::failure::{Failure, Outcome};
 
 /// Runs the command that the process was started with.
@@ -48,6 +54,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Demo(args)) => demo::run(&global, &args),
         Some(Command::Sandbox(args)) => sandbox::run(&global, &args),
         Some(Command::Token(args)) => token::run(&global, &args),
+        Some(Command::Check(args)) => check::run(&global, &args),
+        Some(Command::Key(command)) => key::run(command),
         Some(Command::Healthcheck(args)) => healthcheck::run(&global, &args),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Man) => man(),

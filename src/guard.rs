@@ -72,6 +72,8 @@ pub struct Policy {
     allowed_hosts: Vec<Host>,
     origins: Origins,
     password: Option<Secret<String>>,
+    /// Other machines can reach the status page, and there is no password that could let them in.
+    closed: bool,
     /// Health and metrics need neither a known host nor the password.
     open_to_probes: bool,
 }
@@ -85,7 +87,8 @@ impl Policy {
             Listen::Unix(_) => None,
         };
         let localhost = || Authority::new(Host::Name("localhost".into()), None);
-        let asks = service != Service::Admin || !local;
+        let exposed_admin = service == Service::Admin && !local;
+        let asks = service != Service::Admin || exposed_admin;
         Self {
             service,
             address,
@@ -93,8 +96,9 @@ impl Policy {
             scheme: if tls { Scheme::Https } else { Scheme::Http },
             allowed_hosts,
             origins: Origins::new(allowed_origins),
+            closed: exposed_admin && password.is_none(),
             password: password.filter(|_| asks),
-            open_to_probes: service == Service::Admin && !local,
+            open_to_probes: exposed_admin,
         }
     }
 
@@ -247,6 +251,9 @@ impl Policy {
     }
 
     fn ask_password(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.closed {
+            return Err(Refusal::AdminClosed);
+        }
         let Some(password) = &self.password else { return Ok(()) };
         match self.service {
             Service::Proxy { .. } if password::proxy(headers, password) => Ok(()),

@@ -11,7 +11,6 @@ pub mod location;
 pub mod path;
 pub mod problem;
 pub mod request_id;
-pub mod trace_context;
 pub mod via;
 
 use http::header::{AsHeaderName, HeaderMap, HeaderValue};

@@ -25,19 +25,17 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::config::Access;
-use crate::guard::{Admission, Admitted, Form, Tunnel};
+use crate::guard::{Admission, Admitted, Cors, Form, Tunnel};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::{framing, path};
-use crate::net::{Call, DrainWatch};
+use crate::net::{Call, DrainWatch, Patience};
 use crate::oauth::{Authorization, TokenSource};
 use crate::routing::Match;
 use crate::state::{Live, RouteState, State, Surroundings};
 use crate::telemetry::{Exchange, Recorder, TraceId};
-use crate::upstream::{Pool, RequestBody, ResponseBody};
+use crate::upstream::{Connecting, Origin, Pool, RequestBody, ResponseBody};
 
 pub use self::body::Body;
-
-use self::rewrite::Named;
 
 /// What a worker thread has to itself.
 pub struct Worker {
@@ -53,8 +51,6 @@ struct Target<'s> {
     route: &'s Arc<RouteState>,
     /// Where in the request's path the matched prefix ends.
     rest_at: usize,
-    /// How the client named the place that the upstream's base stands for.
-    named: Named,
 }
 
 /// What there is to answer.
@@ -90,12 +86,18 @@ async fn serve(
     request: Request<Incoming>,
     call: Call,
 ) -> Result<Response<Body>, Infallible> {
+    let mut cors = None;
     let mut exchange = Some(worker.recorder.begin(request.method().clone(), request.uri().clone()));
     let version = request.version();
     let state = worker.live.load_full();
     let relay = Relay { worker: &worker, state: &state, call: &call, inside };
-    let outcome = relay.answer(request, &mut exchange).await;
-    Ok(body::respond(outcome, exchange, version))
+    let outcome = relay.answer(request, &mut cors, &mut exchange).await;
+    let mut response = body::respond(outcome, exchange, version);
+    // Our errors, too, are for the page to read.
+    if let Some(cors) = cors {
+        cors.apply(response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// One request on its way.
@@ -108,10 +110,12 @@ struct Relay<'a> {
 }
 
 impl Relay<'_> {
-    /// The exchange is taken where it lives on beyond the response, in a tunnel.
+    /// `cors` is set where a page of an allowed origin asks; the exchange is taken where it lives
+    /// on beyond the response, in a tunnel.
     async fn answer(
         &self,
         mut request: Request<Incoming>,
+        cors: &mut Option<Cors>,
         exchange: &mut Option<Exchange>,
     ) -> Result<Answer, Problem> {
         if let Some(refusal) = self.call.refusal {
@@ -125,6 +129,7 @@ impl Relay<'_> {
             Admission::Request(admitted) => admitted,
             Admission::Preflight(preflight) => return Ok(Answer::Own(preflight.into_response())),
         };
+        *cors = admitted.cors().cloned();
         match admitted.form() {
             Form::Connect { .. } => return self.connect(&admitted, client, exchange).await,
             Form::Absolute { routed: false } => {
@@ -140,22 +145,16 @@ impl Relay<'_> {
         self.check(&target, &parts)?;
 
         let source = target.route.source(&parts.headers).map_err(error::of_claim)?;
-        let authorization = self.authorize(&source).await?;
-        if let Some(exchange) = exchange {
-            exchange.token_ready();
-        }
+        let authorization = self.authorize(&source, exchange).await?;
 
         let via = &self.worker.surroundings.via;
         let asked = rewrite::request(&mut parts, &target, &authorization, via)?;
-        let mut response = self.send(&target, parts, body, &source, &authorization).await?;
+        let mut response = self.send(&target, parts, body, &source, &authorization, exchange).await?;
         if let Some(exchange) = exchange {
             exchange.head_arrived();
         }
 
-        let agreed = rewrite::response(&mut response, &target, via);
-        if let Some(cors) = admitted.cors() {
-            cors.apply(response.headers_mut());
-        }
+        let agreed = rewrite::response(&mut response, &target, &admitted, via);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return upgrade::bridge(self, response, asked.as_ref(), agreed, client, exchange);
         }
@@ -164,7 +163,10 @@ impl Relay<'_> {
 
     fn admit(&self, parts: &request::Parts) -> Result<Admission, Problem> {
         let admission = match self.inside {
-            None => self.state.guard.admit(parts, None, |authority| self.state.is_routed(authority)),
+            None => self
+                .state
+                .guard
+                .admit(parts, self.call.peer.local, |authority| self.state.is_routed(authority)),
             Some(tunnel) => self.state.guard.admit_inside(tunnel, parts),
         };
         admission.map_err(Problem::from)
@@ -195,9 +197,7 @@ impl Relay<'_> {
             None => self.state.routes.find(Some(authority.host()), path, &parts.method),
         };
         match found {
-            Match::Found { target: route, rest_at } => {
-                Ok(Target { route, rest_at, named: Named::of(admitted) })
-            }
+            Match::Found { target: route, rest_at } => Ok(Target { route, rest_at }),
             Match::MethodNotAllowed { allow } => {
                 let detail = format!("no route for {path} takes {}", parts.method);
                 Err(Problem::new(ProblemKind::MethodNotAllowed, detail).with_allow(allow))
@@ -223,11 +223,22 @@ impl Relay<'_> {
         Ok(())
     }
 
-    async fn authorize(&self, source: &Arc<TokenSource>) -> Result<Authorization, Problem> {
-        match source.current() {
-            Some(authorization) => Ok(authorization),
-            None => source.authorization().await.map_err(|failure| error::of_token(&failure)),
+    async fn authorize(
+        &self,
+        source: &Arc<TokenSource>,
+        exchange: &mut Option<Exchange>,
+    ) -> Result<Authorization, Problem> {
+        if let Some(authorization) = source.current() {
+            return Ok(authorization);
         }
+        if let Some(exchange) = exchange {
+            exchange.waits_for_token();
+        }
+        let outcome = source.authorization().await;
+        if let Some(exchange) = exchange {
+            exchange.token_ready();
+        }
+        outcome.map_err(|failure| error::of_token(&failure))
     }
 
     /// Sends the request; once more, with a new token, where the API refuses the one that it had
@@ -235,30 +246,56 @@ impl Relay<'_> {
     async fn send(
         &self,
         target: &Target<'_>,
-        parts: request::Parts,
+        mut parts: request::Parts,
         body: Incoming,
         source: &Arc<TokenSource>,
         authorization: &Authorization,
+        exchange: &mut Option<Exchange>,
     ) -> Result<Response<ResponseBody>, Problem> {
-        let (pool, connector, origin) =
-            (&self.worker.pool, &self.state.way_out.connector, &target.route.origin);
+        let origin = &target.route.origin;
         let claims = target.route.config.claim_headers().cloned();
         let body = RequestBody::streaming(body).without_trailers(claims);
         let replay = body.replay();
-        let head = parts.clone();
-        let request = Request::from_parts(parts, body);
-        let response =
-            pool.send(connector, origin, request, &self.call.interim).await.map_err(error::of_upstream)?;
+        let response = self.send_to(origin, &parts, body, exchange).await?;
         if response.status() != StatusCode::UNAUTHORIZED || !source.rejected(authorization.serial) {
             return Ok(response);
         }
         let Some(body) = replay.body() else { return Ok(response) };
         // Where no other token is to be had, the API's own 401 says more than we could.
         let Ok(fresh) = source.authorization().await else { return Ok(response) };
-        let mut request = Request::from_parts(head, body);
-        request.headers_mut().insert(AUTHORIZATION, fresh.header);
         drop(response);
-        pool.send(connector, origin, request, &self.call.interim).await.map_err(error::of_upstream)
+        parts.headers.insert(AUTHORIZATION, fresh.header);
+        self.send_to(origin, &parts, body, exchange).await
+    }
+
+    /// Sends a request once, and notes on the record where the time goes.
+    async fn send_to(
+        &self,
+        origin: &Origin,
+        head: &request::Parts,
+        body: RequestBody,
+        exchange: &mut Option<Exchange>,
+    ) -> Result<Response<ResponseBody>, Problem> {
+        if let Some(exchange) = exchange {
+            exchange.sending(body.received());
+        }
+        let connector = &self.state.way_out.connector;
+        let patience = self.worker.surroundings.patience;
+        let body = body.within(patience.body);
+        let sent = self.worker.pool.send(connector, origin, head, body, &self.call.interim).await;
+        if let Some(exchange) = exchange {
+            match &sent {
+                Ok(response) => {
+                    if let Some(Connecting(took)) = response.extensions().get() {
+                        exchange.connecting_took(*took);
+                    }
+                }
+                Err(error) if error.is_connecting() => exchange.connected(),
+                Err(_) => {}
+            }
+        }
+        let response = sent.map_err(error::of_upstream)?;
+        Ok(response.map(|body| body.within(patience.body)))
     }
 }
 
@@ -282,7 +319,7 @@ pub fn admit_admin(live: &Live, request: &request::Parts, call: &Call) -> Result
     if let Some(refusal) = call.refusal {
         return Err(error::of_refusal(refusal));
     }
-    match live.load().admin_guard.admit(request, None, |_| false)? {
+    match live.load().admin_guard.admit(request, call.peer.local, |_| false)? {
         Admission::Request(_) => Ok(()),
         // A page of an allowed origin may use the proxy; the status page is not for it.
         Admission::Preflight(_) => {
@@ -299,11 +336,17 @@ impl Worker {
         recorder: Arc<Recorder>,
         drain: DrainWatch,
     ) -> Self {
-        Self { live, surroundings, recorder, drain, pool: Pool::new() }
+        let pool = Pool::counted(Arc::clone(&recorder));
+        Self { live, surroundings, recorder, drain, pool }
     }
 
     pub fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
+    }
+
+    /// How long its clients may take.
+    pub fn patience(&self) -> Patience {
+        self.surroundings.patience
     }
 
     pub fn drain(&self) -> &DrainWatch {

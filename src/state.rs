@@ -22,6 +22,7 @@ use crate::config::{Config, Listen, Route, SecretSourceError, UpstreamSettings};
 use crate::guard::{Policy, Service, Settings};
 use crate::http::via::Via;
 use crate::keys::{KeyError, SigningKey};
+use crate::net::Patience;
 use crate::oauth::{TokenHttp, TokenSource, TokenSources};
 use crate::routing::{ForwardTable, Pattern, RouteTable};
 use crate::telemetry::{RouteId, Telemetry};
@@ -45,7 +46,11 @@ pub struct Surroundings {
     pub admin: Option<Listen>,
     /// Whether the proxy's own listener speaks TLS.
     pub inbound_tls: bool,
+    /// Whether it asks its clients for certificates.
+    pub inbound_client_ca: bool,
     pub via: Via,
+    /// How long clients and upstreams may take.
+    pub patience: Patience,
 }
 
 /// See the [module](self).
@@ -92,6 +97,7 @@ pub struct WayOut {
     settings: UpstreamSettings,
     /// The content of the CA file.
     ca_file: Option<Vec<u8>>,
+    token_http: TokenHttp,
 }
 
 /// Why a configuration cannot be put in force.
@@ -103,6 +109,10 @@ pub enum BuildError {
     Secret { what: String, source: SecretSourceError },
     #[error("the inbound password is empty, and `{listener}` ({address}) is reachable by other machines")]
     NoPassword { listener: &'static str, address: Listen },
+    #[error(
+        "`{listener}` is bound to {address}, which other machines can reach, and would be left without a password or client certificates until the restart"
+    )]
+    Unguarded { listener: &'static str, address: Listen },
     #[error("the way to the upstreams cannot be set up")]
     Connector(#[from] ConnectorError),
     #[error("the upstream cannot be used")]
@@ -118,10 +128,12 @@ impl BuildError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Key { source, .. } => source.hint(),
-            Self::Secret { .. } | Self::Upstream(_) => None,
+            Self::Secret { source, .. } => Some(source.hint().to_owned()),
+            Self::Upstream(_) => None,
             Self::NoPassword { .. } => {
                 Some("give `[inbound] password` a value, or listen on 127.0.0.1".to_owned())
             }
+            Self::Unguarded { .. } => Some("restart it, or keep `[inbound] password` until then".to_owned()),
             Self::Connector(_) | Self::TokenHttp(_) => None,
             Self::Ca { source } => source.hint().map(str::to_owned),
         }
@@ -143,14 +155,11 @@ impl State {
         let mut warnings = config.warnings.clone();
         let keys = keys::load_all(&config, &surroundings.clock, &mut warnings)?;
         let password = keys::inbound_password(&config)?;
+        still_guarded(surroundings, password.is_some())?;
         let interception = Interception::load(&config, &surroundings.clock, &mut warnings)?;
         let way_out = match way_out.filter(|way_out| way_out.fits(&config)) {
             Some(unchanged) => unchanged.clone(),
-            None => {
-                let way_out = WayOut::open(&config)?;
-                surroundings.sources.replace_http(way_out.token_http()?);
-                way_out
-            }
+            None => WayOut::open(&config)?,
         };
 
         let routes = config
@@ -253,25 +262,36 @@ impl WayOut {
     ///
     /// # Errors
     ///
-    /// The CA file, or a proxy variable, cannot be used.
+    /// The CA file, or a proxy variable, cannot be used, or no client can be made of the settings.
     pub fn open(config: &Config) -> Result<Self, BuildError> {
         let ca_file = ca_file(config);
         let connector = Connector::new(&config.upstream, |name| std::env::var(name).ok())?;
-        Ok(Self { connector, settings: config.upstream.clone(), ca_file })
+        let token_http = TokenHttp::new((*connector.tls().h2_or_http1).clone(), &config.upstream)?;
+        Ok(Self { connector, settings: config.upstream.clone(), ca_file, token_http })
     }
 
     /// The same way out, for token requests.
-    ///
-    /// # Errors
-    ///
-    /// The settings cannot be made into a client.
-    pub fn token_http(&self) -> Result<TokenHttp, BuildError> {
-        let tls = (*self.connector.tls().h2_or_http1).clone();
-        Ok(TokenHttp::new(tls, &self.settings)?)
+    pub fn token_http(&self) -> TokenHttp {
+        self.token_http.clone()
     }
 
     fn fits(&self, config: &Config) -> bool {
         self.settings == config.upstream && self.ca_file == ca_file(config)
+    }
+}
+
+/// The addresses that were bound at the start stay until the next one, whatever the configuration
+/// says by now; so what guards them stays, too.
+fn still_guarded(surroundings: &Surroundings, has_password: bool) -> Result<(), BuildError> {
+    if has_password || surroundings.inbound_client_ca {
+        return Ok(());
+    }
+    let listeners = [("listen", Some(&surroundings.listen)), ("admin", surroundings.admin.as_ref())];
+    let exposed =
+        listeners.into_iter().find_map(|(name, listen)| Some((name, listen.filter(|l| !l.is_local())?)));
+    match exposed {
+        Some((listener, address)) => Err(BuildError::Unguarded { listener, address: address.clone() }),
+        None => Ok(()),
     }
 }
 

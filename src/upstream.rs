@@ -19,14 +19,17 @@ mod response;
 mod tests;
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, header, request};
 
-use self::pool::{Checkout, Hosts};
+use self::pool::{Checkout, Connected, Hosts};
 use crate::net::Interim;
+use crate::telemetry::Recorder;
 
 pub use self::body::{MAX_HELD, Replay, RequestBody};
-pub use self::connector::{Connector, ConnectorError, UpstreamStream};
+pub use self::connector::{Connector, ConnectorError, Probe, Reached, UpstreamStream};
 pub use self::error::{ClientFault, ProxyProblem, TlsProblem, UpstreamError};
 pub use self::origin::{AddressPolicy, Origin, UnusableName};
 pub use self::outbound::BadProxyVariable;
@@ -40,11 +43,21 @@ const MAX_UNSENT: usize = 8;
 #[derive(Clone)]
 pub struct Pool(Rc<Hosts>);
 
+/// How long it took to get a connection: an extension of responses to requests for which the pool
+/// had none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connecting(pub Duration);
+
 impl Pool {
     /// To be called, and used, on a runtime for local tasks (`LocalRuntime` or `LocalSet`).
     #[expect(clippy::new_without_default, reason = "it starts a task, which a default should not")]
     pub fn new() -> Self {
-        Self(Hosts::new())
+        Self(Hosts::new(None))
+    }
+
+    /// As [`new`](Self::new), with its open connections counted by `recorder`.
+    pub fn counted(recorder: Arc<Recorder>) -> Self {
+        Self(Hosts::new(Some(recorder)))
     }
 
     /// Idle HTTP/1.1 connections and open HTTP/2 connections.
@@ -52,9 +65,9 @@ impl Pool {
         self.0.counts()
     }
 
-    /// Sends `request` to `origin` and waits for the head of the response.
+    /// Sends a request to `origin` and waits for the head of the response.
     ///
-    /// The request's URI is path and query; its headers are end-to-end ones, and `Upgrade` with
+    /// The URI of `head` is path and query; its headers are end-to-end ones, and `Upgrade` with
     /// `Connection` where the protocol is to be switched: then HTTP/1.1 is spoken, and a 101 has a
     /// body that turns [into the connection](ResponseBody::into_upgraded). Interim responses of
     /// the upstream's go to `interim`.
@@ -73,25 +86,32 @@ impl Pool {
         &self,
         connector: &Connector,
         origin: &Origin,
-        mut request: Request<RequestBody>,
+        head: &request::Parts,
+        mut body: RequestBody,
         interim: &Interim,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let host = self.0.host(connector, origin);
         let timeout = connector.response_timeout();
-        let http1_only = request.headers().contains_key(header::UPGRADE);
+        let http1_only = head.headers.contains_key(header::UPGRADE);
         let mut unsent = 0;
         let mut fresh = false;
+        let mut connecting = Duration::ZERO;
         loop {
-            match host.checkout(connector, origin, http1_only, fresh).await? {
-                Checkout::Http1 { connection, reused } => {
-                    let spare = (reused && !fresh).then(|| Spare::of(&request)).flatten();
+            let replay = body.replay();
+            let checkout = host.checkout(connector, origin, http1_only, fresh).await?;
+            let Checkout { connection, reused, took } = checkout;
+            connecting += took;
+            match connection {
+                Connected::Http1(connection) => {
+                    let may_repeat = reused && !fresh && is_idempotent(&head.method);
+                    let request = request(head, body);
                     let failure = match connection.exchange(request, &host, origin, timeout, interim).await {
-                        Ok(response) => return Ok(response),
+                        Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
                     };
                     if let Some(back) = failure.unsent.filter(|_| unsent < MAX_UNSENT) {
                         unsent += 1;
-                        request = back;
+                        body = back.into_body();
                         continue;
                     }
                     if !failure.died {
@@ -100,14 +120,13 @@ impl Pool {
                         }
                         return Err(failure.error);
                     }
-                    request = spare.and_then(Spare::into_request).ok_or(failure.error)?;
+                    body = replay.body().filter(|_| may_repeat).ok_or(failure.error)?;
                     fresh = true;
                 }
-                Checkout::Http2 { connection, reused } => {
-                    let spare = Spare::of_any(&request);
-                    let idempotent = is_idempotent(request.method());
+                Connected::Http2(connection) => {
+                    let request = request(head, body);
                     let failure = match connection.exchange(request, origin, timeout, interim).await {
-                        Ok(response) => return Ok(response),
+                        Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
                     };
                     let again = if failure.unprocessed {
@@ -116,42 +135,30 @@ impl Pool {
                     } else {
                         let first = reused && !fresh;
                         fresh = true;
-                        failure.died && idempotent && first
+                        failure.died && is_idempotent(&head.method) && first
                     };
-                    if !again {
-                        return Err(failure.error);
-                    }
-                    request = spare.into_request().ok_or(failure.error)?;
+                    body = replay.body().filter(|_| again).ok_or(failure.error)?;
                 }
             }
         }
     }
 }
 
-/// What is needed to send a request again.
-struct Spare {
-    head: http::request::Parts,
-    body: Replay,
+/// A request of its own for one attempt: what is sent is consumed.
+fn request(head: &request::Parts, body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = head.uri.clone();
+    *request.version_mut() = head.version;
+    *request.headers_mut() = head.headers.clone();
+    request
 }
 
-impl Spare {
-    /// `None` where the request must not be sent again.
-    fn of(request: &Request<RequestBody>) -> Option<Self> {
-        is_idempotent(request.method()).then(|| Self::of_any(request))
+fn timed(mut response: Response<ResponseBody>, connecting: Duration) -> Response<ResponseBody> {
+    if connecting > Duration::ZERO {
+        response.extensions_mut().insert(Connecting(connecting));
     }
-
-    fn of_any(request: &Request<RequestBody>) -> Self {
-        let mut head = Request::new(());
-        *head.method_mut() = request.method().clone();
-        *head.uri_mut() = request.uri().clone();
-        *head.headers_mut() = request.headers().clone();
-        Self { head: head.into_parts().0, body: request.body().replay() }
-    }
-
-    fn into_request(self) -> Option<Request<RequestBody>> {
-        let body = self.body.body()?;
-        Some(Request::from_parts(self.head, body))
-    }
+    response
 }
 
 /// RFC 9110 §9.2.2.

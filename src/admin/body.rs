@@ -50,6 +50,12 @@ impl AdminBody {
     }
 }
 
+impl From<Full<Bytes>> for AdminBody {
+    fn from(body: Full<Bytes>) -> Self {
+        Self(Kind::Whole(body))
+    }
+}
+
 impl Body for AdminBody {
     type Data = Bytes;
     type Error = Infallible;

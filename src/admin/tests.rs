@@ -358,9 +358,11 @@ async fn a_refresh_that_fails_says_what_to_do() {
     let (status, _) = house.refresh(&["1"], r#"{"client":"test","route":"none"}"#).await;
     assert_eq!(status, 404);
     let long = format!(r#"{{"client":"test","route":"{}"}}"#, "x".repeat(MAX_BODY));
-    for wrong in ["", "[]", "client=test", r#"{"client":"test"}"#, &long] {
+    for (wrong, expected) in
+        [("", 400), ("[]", 400), ("client=test", 400), (r#"{"client":"test"}"#, 400), (&long, 413)]
+    {
         let (status, _) = house.refresh(&["1"], wrong).await;
-        assert_eq!(status, 400, "{}", &wrong[..wrong.len().min(40)]);
+        assert_eq!(status, expected, "{}", &wrong[..wrong.len().min(40)]);
     }
 }
 

@@ -167,7 +167,10 @@ fn token_error(error: &oauth::TokenError) -> TokenError {
 fn why_not(source: &TokenSource) -> String {
     let status = source.status();
     match status.error {
-        Some(error) => format!("{}: {}", error, error.fix(Language::English)),
+        Some(error) => {
+            let code = error.code().map(|code| format!("{code}: ")).unwrap_or_default();
+            format!("{code}{error}: {}", error.fix(Language::English))
+        }
         None if status.state == oauth::TokenState::Expired => "the token has run out".to_owned(),
         None => "the first token is being fetched".to_owned(),
     }

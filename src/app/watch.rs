@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use zeroize::Zeroizing;
 
 /// What a set of files looked like.
 #[derive(Debug, Default)]
@@ -28,7 +29,9 @@ struct Seen {
 struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
-    inode: u64,
+    /// Inode and time of its last change, which nothing can set back; both 0 where the system
+    /// has no such thing.
+    identity: (u64, i64, i64),
 }
 
 impl Watch {
@@ -73,19 +76,27 @@ impl Watch {
 impl Seen {
     fn of(path: &Path) -> Self {
         let stamp = Stamp::of(path);
-        let content = std::fs::read(path).ok().map(|bytes| {
-            let mut hash = [0; 32];
-            hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
-            hash
-        });
-        Self { stamp, content }
+        Self { stamp, content: fingerprint(path) }
     }
+}
+
+/// A hash of what the file holds; `None` where it cannot be read.
+pub(super) fn fingerprint(path: &Path) -> Option<[u8; 32]> {
+    // It may be a key.
+    let bytes = Zeroizing::new(std::fs::read(path).ok()?);
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+    Some(hash)
 }
 
 impl Stamp {
     fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
-        Some(Self { length: metadata.len(), modified: metadata.modified().ok(), inode: inode(&metadata) })
+        Some(Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            identity: identity(&metadata),
+        })
     }
 
     fn is_fresh(self) -> bool {
@@ -95,13 +106,15 @@ impl Stamp {
 }
 
 #[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
+fn identity(metadata: &Metadata) -> (u64, i64, i64) {
+    use std::os::unix::fs::MetadataExt as _;
+
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
 #[cfg(not(unix))]
-fn inode(_: &Metadata) -> u64 {
-    0
+fn identity(_: &Metadata) -> (u64, i64, i64) {
+    (0, 0, 0)
 }
 
 #[cfg(test)]
@@ -118,8 +131,40 @@ mod tests {
         std::fs::write(&file, "one").unwrap();
         assert!(watch.changed().is_empty(), "the same content");
         std::fs::write(&file, "two").unwrap();
-        assert_eq!(watch.changed(), [file.clone()]);
+        assert_eq!(watch.changed(), std::slice::from_ref(&file));
         assert!(watch.changed().is_empty());
+    }
+
+    #[test]
+    fn sees_another_content_of_the_same_length_under_an_old_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a");
+        let old = SystemTime::now() - std::time::Duration::from_secs(3600);
+        let write = |content: &str| {
+            std::fs::write(&file, content).unwrap();
+            std::fs::File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+        };
+        write("one");
+        let mut watch = Watch::new([&file]);
+        write("two");
+        if cfg!(unix) {
+            assert_eq!(watch.changed(), [file.clone()], "as `cp -p` and `rsync -t` leave it");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_watched_anew_counts_as_seen_when_it_was_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (known, new) = (dir.path().join("known"), dir.path().join("new"));
+        std::fs::write(&known, "one").unwrap();
+        let mut watch = Watch::new([&known]);
+        std::fs::write(&known, "two").unwrap();
+        watch.follow([&known, &new]);
+        std::fs::write(&new, "here").unwrap();
+        assert_eq!(watch.changed(), [known.clone(), new.clone()]);
+        watch.follow([&known]);
+        std::fs::write(&new, "again").unwrap();
+        assert!(watch.changed().is_empty(), "it is not watched any more");
     }
 
     #[test]
@@ -130,7 +175,7 @@ mod tests {
         assert!(watch.changed().is_empty());
         std::fs::write(dir.path().join("b"), "new").unwrap();
         std::fs::rename(dir.path().join("b"), &file).unwrap();
-        assert_eq!(watch.changed(), [file.clone()]);
+        assert_eq!(watch.changed(), std::slice::from_ref(&file));
         std::fs::remove_file(&file).unwrap();
         assert_eq!(watch.changed(), [file]);
     }

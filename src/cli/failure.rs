@@ -51,6 +51,28 @@ impl Failure {
         self
     }
 
+    /// What failed, and a `caused by:` line for each cause that says more.
+    pub fn message(&self) -> String {
+        let mut last = self.error.to_string();
+        let mut text = last.clone();
+        for cause in self.error.chain().skip(1) {
+            let cause = cause.to_string();
+            // Many libraries repeat their source in their own text.
+            if last.contains(&cause) {
+                continue;
+            }
+            text.push_str("\n  caused by: ");
+            text.push_str(&cause);
+            last = cause;
+        }
+        text
+    }
+
+    /// The next step, where one is known.
+    pub fn next_step(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     pub fn exit_code(&self) -> ExitCode {
         match self.kind {
             Kind::RunTime => ExitCode::from(1),
@@ -62,17 +84,7 @@ impl Failure {
 impl fmt::Display for Failure {
     /// `error: what`, a `caused by:` line for each cause that says more, and a `hint:` line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut last = self.error.to_string();
-        write!(f, "error: {last}")?;
-        for cause in self.error.chain().skip(1) {
-            let text = cause.to_string();
-            // Many libraries repeat their source in their own text.
-            if last.contains(&text) {
-                continue;
-            }
-            write!(f, "\n  caused by: {text}")?;
-            last = text;
-        }
+        write!(f, "error: {}", self.message())?;
         if let Some(hint) = &self.hint {
             write!(f, "\nhint: {hint}")?;
         }

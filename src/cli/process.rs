@@ -1,4 +1,5 @@
-//! What every long-running command does to its process: no core dumps, signals, a runtime.
+//! What every long-running command does to its process: no core dumps, panics in the log, signals,
+//! a runtime.
 
 use std::future::Future;
 
@@ -6,9 +7,13 @@ use tokio::runtime::Runtime;
 
 use super::failure::Failure;
 
-/// Keeps keys and tokens out of core dumps and other processes' reach (Linux). What cannot be
-/// done is logged and lived with: a container may forbid it.
+/// Keeps keys and tokens out of core dumps and other processes' reach (Linux), and sees to it that
+/// a panic, which ends one connection or task alone, is told in the log and by its rules of what
+/// may not stand there. What cannot be done is logged and lived with: a container may forbid it.
 pub(super) fn harden() {
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("this is a bug, please report it; what was being done is given up: {panic}");
+    }));
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, setrlimit};

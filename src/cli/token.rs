@@ -30,7 +30,7 @@ async fn ask(config: &Config, grant: GrantTemplate, headers: &HeaderMap, args: &
     let sources = TokenSources::new(Setup {
         runtime: tokio::runtime::Handle::current(),
         clock,
-        http: way_out.token_http().map_err(setup::of_build)?,
+        http: way_out.token_http(),
         observer: Arc::new(Uncounted),
         capacity: 1,
     });

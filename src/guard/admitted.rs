@@ -53,10 +53,16 @@ impl Admitted {
         &self.authority
     }
 
+    /// The scheme that the client used towards [`authority`](Self::authority).
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
     /// The origin by which the client knows what it asked for, for `Location`:
-    /// `http://localhost:8080`.
+    /// `http://localhost:8080`. Without the port where it is the scheme's own, as in the target
+    /// of every CONNECT for https.
     pub fn base(&self) -> String {
-        format!("{}://{}", self.scheme.name(), self.authority)
+        format!("{}://{}", self.scheme.name(), self.authority.without_port(self.scheme.default_port()))
     }
 
     /// What the response is to say to a page of an allowed web origin.

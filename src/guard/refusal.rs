@@ -46,6 +46,11 @@ pub enum Refusal {
     ProxyPassword,
     #[error("send the [inbound] password as Authorization: Basic (with any user)")]
     AdminPassword,
+    #[error(
+        "other machines can reach the admin listener, and no [inbound] password is set that could let \
+         somebody in; set one, or bind `admin` to 127.0.0.1"
+    )]
+    AdminClosed,
 }
 
 impl Refusal {
@@ -71,7 +76,7 @@ impl Refusal {
             Self::RepeatedField(_) | Self::Origin { .. } | Self::Site { .. } => ProblemKind::OriginNotAllowed,
             Self::Browser => ProblemKind::BrowserNotAllowed,
             Self::ProxyPassword => ProblemKind::ProxyPassword,
-            Self::AdminPassword => ProblemKind::AdminPassword,
+            Self::AdminPassword | Self::AdminClosed => ProblemKind::AdminPassword,
         }
     }
 }

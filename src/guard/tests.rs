@@ -614,6 +614,17 @@ fn the_admin_listener_beyond_loopback() {
             ("GET / HTTP/1.1\nHost: some.service\nAuthorization: Basic eDpwdw==", "403"),
         ],
     );
+    // Client certificates guard the proxy's listener alone, so they are no way in here.
+    let no_password = || Settings { password: None, ..outside() };
+    table(
+        no_password,
+        &[
+            ("GET /healthz HTTP/1.1\nHost: some.service", "origin"),
+            ("GET / HTTP/1.1\nHost: localhost", "401"),
+            ("GET / HTTP/1.1\nHost: localhost\nAuthorization: Basic eDo=", "401"),
+            ("POST /api/tokens/refresh HTTP/1.1\nHost: localhost", "401"),
+        ],
+    );
     let loopback = || Settings { password: Some("pw".into()), ..admin() };
     table(loopback, &[("GET / HTTP/1.1\nHost: localhost", "origin")]);
 }
@@ -687,7 +698,7 @@ fn inside_a_tunnel() {
     }
     let result = policy.admit_inside(&tunnel, &head("GET /x HTTP/1.1\nHost: api.example.no"));
     let Ok(Admission::Request(inside)) = result else { panic!("not admitted") };
-    assert_eq!(inside.base(), "https://api.example.no:443");
+    assert_eq!(inside.base(), "https://api.example.no");
     assert!(inside.tunnel().is_none());
 }
 

@@ -41,6 +41,8 @@ pub struct Problem {
 /// A refusal of Maskinporten's, and what it means to the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MaskinportenError {
+    /// Empty where it is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_description: Option<String>,

@@ -113,6 +113,11 @@ impl Certificate {
 }
 
 impl CertificateInfo {
+    /// Reads the certificate that `der` begins with; `None` where it is none.
+    pub fn from_der(der: &[u8]) -> Option<Self> {
+        Certificate::parse(der).map(|certificate| certificate.info)
+    }
+
     /// Whether the key may sign grants: its usage names digitalSignature, or is not limited.
     pub fn may_sign(&self) -> bool {
         self.key_usage.as_ref().is_none_or(|uses| uses.contains(&KeyUse::DigitalSignature))

@@ -1,7 +1,7 @@
 //! Listeners: where connections come in, and how many.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub struct Accepted {
     socket: Accept,
     /// `None` for a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// The address of ours that was connected to.
+    pub local: Option<IpAddr>,
     /// Gives the connection's place back when it is dropped.
     pub permit: OwnedSemaphorePermit,
 }
@@ -95,7 +97,10 @@ impl Listener {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.try_accept().await {
-                Ok((socket, peer)) => return Accepted { socket, peer, permit },
+                Ok((socket, peer)) => {
+                    let local = socket.local();
+                    return Accepted { socket, peer, local, permit };
+                }
                 // The peer gave up while it was waiting; that says nothing of the listener.
                 Err(error) if is_of_one_connection(&error) => continue,
                 Err(error) => {
@@ -118,6 +123,17 @@ impl Listener {
             }
             #[cfg(unix)]
             Kind::Unix(listener) => Ok((Accept::Unix(listener.accept().await?.into_std()?), None)),
+        }
+    }
+}
+
+impl Accept {
+    /// `None` for a Unix socket, and for a connection that is gone already.
+    fn local(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok().map(|address| address.ip()),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
         }
     }
 }

@@ -11,6 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
 
 use crate::config::InboundTls;
 
@@ -88,7 +89,7 @@ pub fn client_tls(ca_file: Option<&Path>) -> Result<ClientTls, TlsError> {
 /// Which file is wrong, and how.
 pub fn server_tls(settings: &InboundTls) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(&settings.cert)?;
-    let key_pem = read(&settings.key)?;
+    let key_pem = Zeroizing::new(read(&settings.key)?);
     let key = PrivateKeyDer::from_pem_slice(&key_pem)
         .map_err(|_| TlsError::NoKey { path: settings.key.clone() })?;
     let builder = ServerConfig::builder_with_provider(provider())

@@ -124,6 +124,22 @@ impl GrantClient {
         Ok(found)
     }
 
+    /// Compares the clocks without asking for a token: every answer of the endpoint has a `Date`,
+    /// one that refuses the method too. As [`Self::skew_seconds`]; `None` where it has none.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn compare_clocks(&self) -> Result<Option<i64>, TokenError> {
+        let endpoint = self.endpoint().await?;
+        let (http, clock) = (self.tools.http.load_full(), &self.tools.clock);
+        let sighting = token_endpoint::sight(&http, &endpoint, clock).await?;
+        if let Some(sighting) = sighting {
+            self.skew.observe(sighting);
+        }
+        Ok(sighting.and_then(|_| self.skew.seconds()))
+    }
+
     /// A fresh grant for `identity`. Signing blocks, so it is done on the runtime's blocking
     /// threads: neither requests nor timers wait for the millisecond it takes.
     ///
@@ -164,7 +180,11 @@ impl GrantClient {
     }
 
     /// Swaps `token` at Altinn, unless a pause is in force there.
-    pub(in crate::oauth) async fn exchange(
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::token`].
+    pub async fn exchange(
         &self,
         identity: &Identity,
         platform: &HttpUrl,

@@ -66,6 +66,21 @@ pub(in crate::oauth) async fn request(
     TokenAnswer { result, sighting }
 }
 
+/// Asks `endpoint` for nothing, to see its clock. `None` where the answer has no `Date`.
+pub(in crate::oauth) async fn sight(
+    http: &TokenHttp,
+    endpoint: &HttpUrl,
+    clock: &Clock,
+) -> Result<Option<Sighting>, TokenError> {
+    let (wall, monotonic) = (clock.wall(), clock.monotonic());
+    let exchanged = http.get(Service::TokenEndpoint, endpoint, None).await;
+    let halfway = clock.monotonic().saturating_duration_since(monotonic) / 2;
+    match (exchanged.date, exchanged.result) {
+        (Some(server), _) => Ok(Some(Sighting { server, local: wall + halfway })),
+        (None, result) => result.map(|_| None),
+    }
+}
+
 fn read(
     answer: &Answer,
     wall: SystemTime,

@@ -122,9 +122,23 @@ impl TokenSources {
     }
 
     /// Keeps exactly these sources fresh from now on. Call it when a new configuration is about to
-    /// go live: those that it no longer names are let go, refusals are tried again once, and where
-    /// a key was replaced the old key's token serves until the new key has obtained its own.
+    /// go live: those that it no longer names are let go, refusals are tried again once (those of
+    /// identities that come with requests, too), and where a key was replaced the old key's token
+    /// serves until the new key has obtained its own.
     pub fn reconcile(&self, fixed: &[Arc<TokenSource>]) {
+        let clients: Vec<_> = self
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for client in clients {
+            client.retry_now();
+        }
+        for source in self.all() {
+            source.retry_now();
+        }
         let mut kept = self.kept();
         for source in fixed {
             if !source.is_ready()
@@ -139,7 +153,6 @@ impl TokenSources {
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(source.identity().clone(), Arc::clone(source));
-            source.identity().profile().client().retry_now();
             source.retry_now();
             source.keep_fresh();
         }

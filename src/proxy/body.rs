@@ -19,6 +19,8 @@ pub struct Body {
     kind: Kind,
     /// The client speaks HTTP/2, where a head that is the end of its stream says so.
     http2: bool,
+    /// Its last byte, or an error, has been given out.
+    ended: bool,
     exchange: Option<Exchange>,
 }
 
@@ -60,7 +62,20 @@ pub(super) fn respond(
     }
     // A 101 or the 200 to a CONNECT opens a tunnel, which has an exchange of its own.
     debug_assert!(response.status() != StatusCode::CONTINUE, "interim responses take another way");
-    response.map(|kind| Body { kind, http2: version == Version::HTTP_2, exchange })
+    response.map(|kind| Body { kind, http2: version == Version::HTTP_2, ended: false, exchange })
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let whole = self.ended
+            || match &self.kind {
+                Kind::Own(_) => true,
+                Kind::Upstream(body) => body.is_bodiless() || body.is_end_stream(),
+            };
+        if let Some(exchange) = self.exchange.as_mut().filter(|_| !whole) {
+            exchange.fail(Failed::Client, Some("the connection ended before the response did".into()));
+        }
+    }
 }
 
 impl Body {
@@ -83,10 +98,13 @@ impl HttpBody for Body {
             Kind::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Kind::Upstream(body) => Pin::new(body).poll_frame(cx),
         };
+        self.ended |= matches!(frame, Poll::Ready(None | Some(Err(_))));
         match &mut frame {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     hop_by_hop::strip_trailers(trailers);
+                    // hyper asks for nothing behind them.
+                    self.ended = true;
                 }
                 if let Some(data) = frame.data_ref() {
                     self.count(data.remaining());

@@ -1,11 +1,11 @@
 //! Forward mode: what is no route's. Requests in absolute form and tunnels to other hosts pass
 //! untouched and without a token, or are refused; tunnels to routed hosts go to `intercept`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use ::http::Uri;
 use ::http::request::Parts;
-use ::http::{Request, Uri};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -16,10 +16,10 @@ use crate::guard::Admitted;
 use crate::http::hop_by_hop::{self, Direction};
 use crate::http::problem::ProblemKind;
 use crate::telemetry::Exchange;
-use crate::upstream::{AddressPolicy, Origin, RequestBody};
+use crate::upstream::{AddressPolicy, Origin, RequestBody, UpstreamStream};
 
-/// Passes a request for another host on: `http://` alone, since a client that wants https opens
-/// a tunnel.
+/// Passes a request for another host on, by the scheme that it names. Few clients ask a proxy for
+/// `https://` in place of opening a tunnel; those that do must not end up with plain http.
 pub(super) async fn pass_on(
     relay: &Relay<'_>,
     admitted: &Admitted,
@@ -34,13 +34,13 @@ pub(super) async fn pass_on(
     if via.is_loop(&parts.headers) {
         return Err(Problem::new(ProblemKind::Loop, "the request has passed this proxy before"));
     }
-    let origin = guarded(relay, Scheme::Http, authority)?;
+    let origin = guarded(relay, admitted.scheme(), authority)?;
     let asked = parts.uri.path_and_query().cloned().unwrap_or_else(|| "/".parse().expect("a path"));
     parts.uri = Uri::from(if asked.as_str().starts_with('/') {
         asked
     } else {
         // `http://host?query` has no path; origin-form must (RFC 9112 §3.2.1).
-        format!("/{asked}")
+        format!("/{}", asked.as_str())
             .parse()
             .map_err(|_| Problem::new(ProblemKind::MalformedRequest, "the target cannot be sent on"))?
     });
@@ -52,10 +52,8 @@ pub(super) async fn pass_on(
     if let Some(asked) = &asked {
         asked.put_on(&mut parts.headers);
     }
-    let request = Request::from_parts(parts, RequestBody::streaming(body));
-    let sent =
-        relay.worker.pool.send(&relay.state.way_out.connector, &origin, request, &relay.call.interim).await;
-    let mut response = sent.map_err(error::of_upstream)?;
+    let body = RequestBody::streaming(body);
+    let mut response = relay.send_to(&origin, &parts, body, exchange).await?;
     if let Some(exchange) = exchange {
         exchange.head_arrived();
     }
@@ -79,10 +77,11 @@ pub(super) async fn tunnel(
     // The scheme says nothing but which way an outbound proxy is chosen.
     let origin = guarded(relay, Scheme::Https, authority)?;
     let guard = relay.worker.drain().tunnel();
-    let stream = relay.state.way_out.connector.dial(&origin).await.map_err(error::of_upstream)?;
+    let dialled = relay.state.way_out.connector.dial(&origin).await;
     if let Some(exchange) = exchange {
         exchange.connected();
     }
+    let stream = UpstreamStream::tunnel(dialled.map_err(error::of_upstream)?, relay.worker.recorder());
     let status = ::http::StatusCode::OK;
     tokio::task::spawn_local(upgrade::join(client, stream, guard, exchange.take(), status));
     Ok(upgrade::established())
@@ -115,12 +114,12 @@ fn guarded(relay: &Relay<'_>, scheme: Scheme, authority: &Authority) -> Result<O
 /// what is link-local, cloud metadata included. Other loopback services the client can reach
 /// by itself where the proxy listens on loopback; from elsewhere they are prohibited, too.
 fn is_prohibited(address: IpAddr, port: u16, own: &[Listen]) -> bool {
-    let address = address.to_canonical();
-    let link_local = match address {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast() || v4.is_multicast(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast() || is_metadata(v6),
+    let address = without_nat64(address.to_canonical());
+    let off_limits = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast() || v4.is_multicast() || is_metadata_v4(v4),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast() || is_metadata_v6(v6),
     };
-    if link_local || is_metadata_v4(address) {
+    if off_limits {
         return true;
     }
     let local = address.is_loopback() || address.is_unspecified();
@@ -136,19 +135,39 @@ fn is_prohibited(address: IpAddr, port: u16, own: &[Listen]) -> bool {
     is_own || (exposed && local)
 }
 
-/// EC2's metadata over IPv6 (fd00:ec2::254).
-fn is_metadata(address: std::net::Ipv6Addr) -> bool {
-    address.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+/// Metadata services that are not link-local: Alibaba's, Azure's wire server, Oracle's.
+fn is_metadata_v4(address: Ipv4Addr) -> bool {
+    matches!(address.octets(), [100, 100, 100, 200] | [168, 63, 129, 16] | [192, 0, 0, 192])
 }
 
-/// Metadata services that are not link-local: Alibaba's, and Azure's wire server.
-fn is_metadata_v4(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if matches!(v4.octets(), [100, 100, 100, 200] | [168, 63, 129, 16]))
+/// Metadata over IPv6: EC2's (fd00:ec2::254, and ::23 for pods) and Google's (fd20:ce::254).
+fn is_metadata_v6(address: Ipv6Addr) -> bool {
+    matches!(address.segments(), [0xfd00, 0xec2, 0, 0, 0, 0, 0, _] | [0xfd20, 0xce, 0, 0, 0, 0, 0, _])
 }
 
-/// Whether one of this machine's own addresses is meant: a socket can be bound to it.
+/// The IPv4 address that a NAT64 gateway would turn this one into (RFC 6052 §2.1).
+fn without_nat64(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => match v6.octets() {
+            [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => Ipv4Addr::new(a, b, c, d).into(),
+            _ => address,
+        },
+        IpAddr::V4(_) => address,
+    }
+}
+
+/// Whether one of this machine's own addresses is meant. Asked only where the proxy listens on
+/// all of them and the port is its own.
+///
+/// The system answers best: a socket can be bound to an address that is local, and to no other.
+/// Nothing is sent and nothing blocks, and unlike a list of interfaces or the source address that
+/// a route would use, it knows secondary addresses and those that come later. Where there is no
+/// clear no (files have run out), the answer is yes.
 fn is_this_machine(address: IpAddr) -> bool {
-    std::net::UdpSocket::bind((address, 0)).is_ok()
+    match std::net::UdpSocket::bind((address, 0)) {
+        Ok(_) => true,
+        Err(error) => error.kind() != std::io::ErrorKind::AddrNotAvailable,
+    }
 }
 
 #[cfg(test)]
@@ -168,10 +187,12 @@ mod tests {
             "fd00:ec2::254",
             "100.100.100.200",
             "168.63.129.16",
+            "fd20:ce::254",
+            "64:ff9b::169.254.169.254",
         ] {
             assert!(is_prohibited(address.parse().unwrap(), 80, &own()), "{address}");
         }
-        for address in ["192.0.2.1", "2001:db8::1", "10.0.0.1"] {
+        for address in ["192.0.2.1", "2001:db8::1", "10.0.0.1", "fd00::1", "64:ff9b::192.0.2.1"] {
             assert!(!is_prohibited(address.parse().unwrap(), 80, &own()), "{address}");
         }
     }
@@ -185,5 +206,14 @@ mod tests {
         }
         let everywhere = [Listen::Tcp("0.0.0.0:8080".parse().unwrap())];
         assert!(is_prohibited("127.0.0.1".parse().unwrap(), 9000, &everywhere), "loopback from elsewhere");
+        assert!(!is_prohibited("192.0.2.1".parse().unwrap(), 8080, &everywhere), "another machine");
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_told_from_anothers() {
+        assert!(is_this_machine("127.0.0.1".parse().unwrap()));
+        for other in ["192.0.2.1", "198.51.100.7", "2001:db8::1"] {
+            assert!(!is_this_machine(other.parse().unwrap()), "{other}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! requests inside are served as that host's routes. The authority of the CONNECT decides where
 //! they go, whatever the bytes inside say.
 
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use ::http::Request;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use rustls::AlertDescription;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Answer, Problem, Relay, upgrade};
@@ -16,7 +18,7 @@ use crate::ca::CaError;
 use crate::guard::Tunnel;
 use crate::http::problem::ProblemKind;
 use crate::net::{self, Call, Peer, Transport};
-use crate::telemetry::Exchange;
+use crate::telemetry::{Exchange, Failed};
 
 /// Opens a tunnel to a routed host.
 ///
@@ -40,36 +42,58 @@ pub(super) fn tunnel(
     };
     let tls = interception.leaves.config_for(authority.host()).map_err(|error| of_ca(&error, authority))?;
     let worker = Rc::clone(relay.worker);
-    let address = relay.call.peer.address;
+    let from = Peer { tls: false, certified: false, ..(*relay.call.peer).clone() };
     let guard = worker.drain().tunnel();
     let exchange = exchange.take();
     tokio::task::spawn_local(async move {
+        // It lasts to the end of the handshake; requests inside are exchanges of their own.
         let mut exchange = exchange;
         if let Some(exchange) = &mut exchange {
             exchange.set_status(::http::StatusCode::OK);
         }
-        drop(exchange);
         let Ok(client) = client.await else { return };
         let transport = Transport::Other(Box::new(TokioIo::new(client)));
-        let peer = Peer { address, ..Peer::default() };
-        let accepted = net::accept_tls(&TlsAcceptor::from(tls), transport, peer).await;
+        let accepted = net::accept_tls(&TlsAcceptor::from(tls), transport, from).await;
         let (transport, peer) = match accepted {
             Ok(parts) => parts,
             Err(error) => {
-                return tracing::debug!(host = %tunnel.authority(), "no TLS inside a tunnel: {error}");
+                if let Some(exchange) = &mut exchange {
+                    exchange.fail(Failed::Client, Some(of_handshake(&error).into()));
+                }
+                return;
             }
         };
-        let drain = worker.drain().clone();
+        drop(exchange);
+        let (drain, patience) = (worker.drain().clone(), worker.patience());
         let tunnel = Arc::new(tunnel);
         let handler = move |request: Request<Incoming>, call: Call| {
             super::handle_inside(Rc::clone(&worker), Arc::clone(&tunnel), request, call)
         };
         tokio::select! {
-            () = net::serve(transport, Arc::new(peer), drain, handler) => {}
+            () = net::serve_with(patience, transport, Arc::new(peer), drain, handler) => {}
             () = guard.cut() => {}
         }
     });
     Ok(upgrade::established())
+}
+
+/// What the user of a client that got no further than the handshake should know: the first thing
+/// that goes wrong with a local CA is that the client was not told of it.
+fn of_handshake(error: &io::Error) -> String {
+    let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match rustls {
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnsupportedCertificate,
+        )) => "the client does not trust the local CA; `maskinporten-proxy ca show` says how it is made to"
+            .to_owned(),
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "what came through the tunnel is not TLS, and nothing of it was passed on; for plain http the client is to send its requests without CONNECT".to_owned()
+        }
+        _ => format!("the TLS handshake inside the tunnel failed: {error}"),
+    }
 }
 
 fn of_ca(error: &CaError, authority: &crate::authority::Authority) -> Problem {

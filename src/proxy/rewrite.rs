@@ -5,7 +5,7 @@ use ::http::request::Parts;
 use ::http::{HeaderMap, Response, Uri, Version};
 
 use super::{Problem, Target};
-use crate::config::{PathPrefix, Route};
+use crate::config::Route;
 use crate::guard::{Admitted, Form};
 use crate::http::hop_by_hop::{self, Direction, Upgrade};
 use crate::http::problem::ProblemKind;
@@ -13,26 +13,6 @@ use crate::http::via::Via;
 use crate::http::{cookie, location, path};
 use crate::oauth::Authorization;
 use crate::upstream::ResponseBody;
-
-/// How the client named what a route's upstream stands for: what `Location` is turned to.
-#[derive(Debug)]
-pub(super) struct Named {
-    /// The proxy, or in absolute form the upstream's host over plain http.
-    base: String,
-    /// In absolute form the upstream's own path is the one that the client used.
-    by_upstream: bool,
-}
-
-impl Named {
-    pub(super) fn of(admitted: &Admitted) -> Self {
-        let by_upstream = matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled);
-        Self { base: admitted.base(), by_upstream }
-    }
-
-    fn path<'r>(&self, route: &'r Route) -> &'r PathPrefix {
-        if self.by_upstream { &route.upstream.path } else { &route.path }
-    }
-}
 
 /// Makes the upstream's request of the client's: hop-by-hop fields and those that feed claims go,
 /// then exactly one `Authorization` goes in. Tells which upgrade was asked for, and carries that on.
@@ -75,23 +55,26 @@ pub(super) fn request(
 pub(super) fn response(
     response: &mut Response<ResponseBody>,
     target: &Target<'_>,
+    admitted: &Admitted,
     via: &Via,
 ) -> Option<Upgrade> {
     let version = response.version();
     let headers = response.headers_mut();
     let upgrade = hop_by_hop::strip(headers, Direction::Response);
     for name in [LOCATION, CONTENT_LOCATION] {
-        turn(headers, &name, target);
+        turn(headers, &name, &target.route.config, admitted);
     }
     via.append(headers, version);
     upgrade
 }
 
-fn turn(headers: &mut HeaderMap, name: &HeaderName, target: &Target<'_>) {
+/// Turns a reference into the route's upstream to where the client knows it: on the proxy, or in
+/// absolute form on the upstream's own name, over plain http.
+fn turn(headers: &mut HeaderMap, name: &HeaderName, route: &Route, admitted: &Admitted) {
     let Some(value) = headers.get(name) else { return };
-    let route = &target.route.config;
-    let turned = location::rewrite(value, &route.upstream, target.named.path(route), &target.named.base);
-    if let Some(turned) = turned {
+    let by_upstream = matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled);
+    let path = if by_upstream { &route.upstream.path } else { &route.path };
+    if let Some(turned) = location::rewrite(value, &route.upstream, path, &admitted.base()) {
         headers.insert(name, turned);
     }
 }

@@ -10,7 +10,7 @@ use super::keys;
 use crate::config::{ClaimSource, Client, Exchange, GrantTemplate, HttpUrl, Route, identifiers};
 use crate::http::claims::{self, ClaimHeaderError};
 use crate::keys::SigningKey;
-use crate::oauth::{Identity, Profile, TokenSource, TokenSources};
+use crate::oauth::{GrantClient, Identity, Profile, TokenSource, TokenSources};
 use crate::secret::Secret;
 
 /// Where a route's tokens come from.
@@ -91,6 +91,11 @@ impl Template {
         let exchange = grant.exchange.map(|exchange| platform(exchange, &grant.client));
         let profile = Profile::new(client, grant.scopes.clone(), grant.resource.clone(), exchange);
         Self { profile, grant, sources: Arc::clone(sources) }
+    }
+
+    /// The client that asks.
+    pub fn client(&self) -> &Arc<GrantClient> {
+        self.profile.client()
     }
 
     /// The identity of a request with these headers.

@@ -112,7 +112,7 @@ impl Collector {
         self.allowance.fill(now.1);
         let mut left_out = 0;
         for record in &records {
-            if record.timing.head > Duration::ZERO {
+            if record.answered {
                 let answered = record.timing.connect + record.timing.head;
                 self.telemetry.metrics.upstream_answered(record.route, answered);
             }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderValue, Method, StatusCode, Uri};
@@ -43,7 +44,8 @@ pub struct Timing {
     pub token: Duration,
     /// Getting a connection: TCP and TLS. Zero where one came from the pool.
     pub connect: Duration,
-    /// From the request being handed to the connection to the response's head.
+    /// From the request being handed to the connection to the response's head, or to the end of
+    /// waiting for it.
     pub head: Duration,
     /// From the response's head to its last byte.
     pub body: Duration,
@@ -70,6 +72,8 @@ pub struct Finished {
     pub failed: Option<Failed>,
     /// What went wrong, as the client was told.
     pub detail: Option<Box<str>>,
+    /// Whether the upstream's response head came.
+    pub answered: bool,
     pub timing: Timing,
     /// Bytes of the request's body.
     pub received: u64,
@@ -83,7 +87,21 @@ pub struct Finished {
 pub struct Exchange {
     recorder: Arc<Recorder>,
     mark: Instant,
+    /// Where the time since `mark` goes if the exchange ends now.
+    phase: Phase,
+    /// Counts the request's body for as long as it streams.
+    receiving: Option<Arc<AtomicU64>>,
     record: Finished,
+}
+
+/// What an exchange is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nobody: the proxy is at work.
+    Own,
+    Token,
+    Head,
+    Body,
 }
 
 impl RequestId {
@@ -166,12 +184,13 @@ impl Exchange {
             status: None,
             failed: None,
             detail: None,
+            answered: false,
             timing: Timing::default(),
             received: 0,
             sent: 0,
             trace: None,
         };
-        Self { recorder, mark: started, record }
+        Self { recorder, mark: started, phase: Phase::Own, receiving: None, record }
     }
 
     pub fn id(&self) -> RequestId {
@@ -190,14 +209,34 @@ impl Exchange {
         self.record.route = route;
     }
 
-    /// The token is there. To be left out where a live one was held, since every reading of the
-    /// clock costs as much as the rest of the record's making.
+    /// There is no token to send, so one is waited for, until [`token_ready`](Self::token_ready).
+    pub fn waits_for_token(&mut self) {
+        self.phase = Phase::Token;
+    }
+
+    /// The wait for a token is over, whether or not there is one. To be left out where a live one
+    /// was held, since every reading of the clock costs as much as the rest of the record's making.
     pub fn token_ready(&mut self) {
         let took = self.lap();
         self.record.timing.token += took;
+        self.phase = Phase::Own;
     }
 
-    /// A connection to the upstream is there. To be left out where one came from the pool.
+    /// The request goes to the upstream, whose answer is waited for from now on. The bytes of its
+    /// body are counted in `received` as they pass.
+    pub fn sending(&mut self, received: Option<Arc<AtomicU64>>) {
+        self.phase = Phase::Head;
+        self.receiving = received;
+    }
+
+    /// So much of the time since the last mark went into getting a connection.
+    pub fn connecting_took(&mut self, took: Duration) {
+        self.mark += took;
+        self.record.timing.connect += took;
+    }
+
+    /// All the time since the last mark went into getting a connection, whether or not there is
+    /// one. To be left out where one came from the pool.
     pub fn connected(&mut self) {
         let took = self.lap();
         self.record.timing.connect += took;
@@ -207,6 +246,8 @@ impl Exchange {
     pub fn head_arrived(&mut self) {
         let took = self.lap();
         self.record.timing.head += took;
+        self.record.answered = true;
+        self.phase = Phase::Body;
     }
 
     /// The status that the client is sent. 5xx of the upstream itself is told with
@@ -220,6 +261,10 @@ impl Exchange {
         if self.record.failed.is_none() {
             self.record.failed = Some(failed);
             self.record.detail = detail;
+        }
+        if self.phase != Phase::Body {
+            // The wait ends here, and not when the client has read the answer.
+            self.end_phase(Instant::now());
         }
     }
 
@@ -235,17 +280,30 @@ impl Exchange {
 
     fn lap(&mut self) -> Duration {
         let now = Instant::now();
-        now.duration_since(std::mem::replace(&mut self.mark, now))
+        now.saturating_duration_since(std::mem::replace(&mut self.mark, now))
+    }
+
+    /// Books the time since the mark on what it was spent on.
+    fn end_phase(&mut self, now: Instant) {
+        let took = now.saturating_duration_since(std::mem::replace(&mut self.mark, now));
+        let timing = &mut self.record.timing;
+        match std::mem::replace(&mut self.phase, Phase::Own) {
+            Phase::Own => {}
+            Phase::Token => timing.token += took,
+            Phase::Head => timing.head += took,
+            Phase::Body => timing.body += took,
+        }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         let now = Instant::now();
+        self.end_phase(now);
         let record = &mut self.record;
         record.timing.total = now.duration_since(record.started);
-        if record.timing.head > Duration::ZERO {
-            record.timing.body = now.duration_since(self.mark);
+        if let Some(receiving) = &self.receiving {
+            record.received += receiving.load(Ordering::Relaxed);
         }
         if record.status.is_none() {
             record.failed.get_or_insert(Failed::Client);

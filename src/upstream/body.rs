@@ -6,6 +6,8 @@ mod hold;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -47,6 +49,8 @@ struct Streaming {
 /// What comes from the client; shared by the body and those that may send it again.
 struct Source {
     incoming: Incoming,
+    /// Bytes that came, for whoever counts them.
+    received: Arc<AtomicU64>,
     held: Vec<Bytes>,
     held_len: usize,
     trailers: Option<HeaderMap>,
@@ -54,6 +58,7 @@ struct Source {
     dropped_trailers: Vec<HeaderName>,
     /// More came than is held.
     overflown: bool,
+    timeout: Duration,
     /// Frames that have come.
     frames: u64,
     /// The client has been asked for more and has not sent it yet.
@@ -91,17 +96,27 @@ impl RequestBody {
         let overflown = incoming.size_hint().lower() > MAX_HELD as u64;
         let source = Source {
             incoming,
+            received: Arc::default(),
             held: Vec::new(),
             held_len: 0,
             trailers: None,
             dropped_trailers: Vec::new(),
             overflown,
+            timeout: BODY_TIMEOUT,
             frames: 0,
             waiting: false,
             ended: false,
             fault: None,
         };
         Self(Kind::Streaming(Box::new(Streaming::new(Rc::new(RefCell::new(source)), false))))
+    }
+
+    /// Gives up when nothing of it has come for `timeout`, in place of a minute.
+    pub fn within(self, timeout: Duration) -> Self {
+        if let Kind::Streaming(streaming) = &self.0 {
+            streaming.source.borrow_mut().timeout = timeout;
+        }
+        self
     }
 
     /// Leaves these fields out of the trailers; those of the connection, of framing and of
@@ -115,6 +130,15 @@ impl RequestBody {
 
     pub fn is_empty(&self) -> bool {
         matches!(self.0, Kind::Empty)
+    }
+
+    /// A count of the bytes that have come from the client, which goes on as they come; what is
+    /// sent again is not counted again. `None` where none will.
+    pub fn received(&self) -> Option<Arc<AtomicU64>> {
+        match &self.0 {
+            Kind::Streaming(streaming) => Some(Arc::clone(&streaming.source.borrow().received)),
+            Kind::Empty | Kind::Full(_) => None,
+        }
     }
 
     /// A handle that makes the body anew. While it lives, what is held stays in memory.
@@ -217,7 +241,7 @@ impl Streaming {
             Poll::Pending => {
                 source.waiting = true;
                 if !self.deadline.is_set() {
-                    self.deadline.set(BODY_TIMEOUT);
+                    self.deadline.set(source.timeout);
                 }
                 ready!(self.deadline.poll_passed(cx));
                 source.fault = Some(ClientFault::Stalled);
@@ -259,6 +283,7 @@ impl Source {
 
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
+            self.received.fetch_add(data.len() as u64, Ordering::Relaxed);
             if !self.overflown && self.held_len + data.len() <= MAX_HELD {
                 self.held_len += data.len();
                 self.held.push(data.clone());

@@ -1,6 +1,7 @@
 //! [`Connector`]: makes connections, and knows nothing of requests.
 
 mod dial;
+mod probe;
 
 use std::io;
 use std::pin::Pin;
@@ -14,12 +15,15 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+pub use self::probe::{Probe, Reached};
+
 use self::dial::{literal, race, resolve};
 use super::error::{TlsProblem, UpstreamError};
 use super::origin::Origin;
 use super::outbound::{BadProxyVariable, Outbound};
 use crate::config::{Scheme, UpstreamSettings};
 use crate::net::{ClientTls, TlsError, client_tls};
+use crate::telemetry::{Connection, Recorder, Side};
 
 /// How upstreams are connected to; shared by all threads, made anew when its settings change.
 #[derive(Clone, Debug)]
@@ -46,7 +50,14 @@ pub enum ConnectorError {
 
 /// A connection to an upstream, TLS included.
 #[derive(Debug)]
-pub enum UpstreamStream {
+pub struct UpstreamStream {
+    kind: Kind,
+    /// Counts it as open for as long as it lives, wherever it goes.
+    _open: Option<Connection>,
+}
+
+#[derive(Debug)]
+enum Kind {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -118,7 +129,7 @@ impl Connector {
         let connecting = async {
             let tcp = self.dial_unbounded(origin).await?;
             if origin.scheme() == Scheme::Http {
-                return Ok((UpstreamStream::Tcp(tcp), Protocol::Http1));
+                return Ok((UpstreamStream::new(Kind::Tcp(tcp)), Protocol::Http1));
             }
             let tls = if http1_only { &self.0.tls.http1 } else { &self.0.tls.h2_or_http1 };
             let stream = TlsConnector::from(tls.clone()).connect(origin.server_name(), tcp).await.map_err(
@@ -132,7 +143,7 @@ impl Connector {
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
             };
-            Ok((UpstreamStream::Tls(Box::new(stream)), protocol))
+            Ok((UpstreamStream::new(Kind::Tls(Box::new(stream))), protocol))
         };
         tokio::time::timeout(after, connecting)
             .await
@@ -167,10 +178,23 @@ impl Connector {
 }
 
 impl UpstreamStream {
+    fn new(kind: Kind) -> Self {
+        Self { kind, _open: None }
+    }
+
+    /// Of a tunnel's far end.
+    pub fn tunnel(stream: TcpStream, recorder: &Recorder) -> Self {
+        Self::new(Kind::Tcp(stream)).counted(Some(recorder.connection(Side::Upstream)))
+    }
+
+    pub(super) fn counted(self, open: Option<Connection>) -> Self {
+        Self { _open: open, ..self }
+    }
+
     fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn crate::net::Stream> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream),
-            Self::Tls(stream) => Pin::new(stream.as_mut()),
+        match &mut self.get_mut().kind {
+            Kind::Tcp(stream) => Pin::new(stream),
+            Kind::Tls(stream) => Pin::new(stream.as_mut()),
         }
     }
 }
@@ -195,9 +219,9 @@ impl AsyncWrite for UpstreamStream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+        match &self.kind {
+            Kind::Tcp(stream) => stream.is_write_vectored(),
+            Kind::Tls(stream) => stream.is_write_vectored(),
         }
     }
 

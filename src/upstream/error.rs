@@ -130,6 +130,20 @@ impl UpstreamError {
         }
     }
 
+    /// Whether no connection came about.
+    pub fn is_connecting(&self) -> bool {
+        matches!(
+            self,
+            Self::Dns { .. }
+                | Self::NoAddress { .. }
+                | Self::Forbidden { .. }
+                | Self::Connect { .. }
+                | Self::ConnectTimeout { .. }
+                | Self::Tls { .. }
+                | Self::Proxy { .. }
+        )
+    }
+
     /// Whether it was the client's doing, not the upstream's.
     pub fn is_clients(&self) -> bool {
         matches!(self, Self::Client(_) | Self::Request(_))
@@ -173,6 +187,19 @@ impl ClientFault {
 }
 
 impl TlsProblem {
+    /// Whether it lies in the certificate that was shown.
+    pub(super) fn is_of_certificate(&self) -> bool {
+        matches!(
+            self,
+            Self::Expired(_)
+                | Self::NotYetValid(_)
+                | Self::WrongName(_)
+                | Self::UnknownIssuer
+                | Self::Revoked
+                | Self::Certificate(_)
+        )
+    }
+
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownIssuer => Some(

@@ -2,8 +2,9 @@
 //! them worked out once.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderValue;
 use rustls_pki_types::ServerName;
@@ -28,8 +29,14 @@ struct Parts {
     uri_scheme: http::uri::Scheme,
     uri_authority: http::uri::Authority,
     server_name: ServerName<'static>,
+    /// Judges the addresses of a host that a client has named. Such connections are not for
+    /// configured upstreams, nor the reverse.
     policy: Option<AddressPolicy>,
+    /// For the pool, which looks origins up with every request. Keyed, since clients name hosts.
+    hash: u64,
 }
+
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The authority cannot be written in a URI or as a TLS server name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +77,7 @@ impl Origin {
             Host::V6(address) => Ok(ServerName::from(IpAddr::V6(*address))),
         };
         Ok(Self(Arc::new(Parts {
+            hash: HASHER.hash_one((scheme, &authority, policy.is_some())),
             scheme,
             host_field: HeaderValue::from_str(&text).map_err(|_| unusable())?,
             uri_scheme: match scheme {
@@ -96,8 +104,8 @@ impl Origin {
         self.0.authority.port_or(self.0.scheme.default_port())
     }
 
-    pub(super) fn is_guarded(&self) -> bool {
-        self.0.policy.is_some()
+    pub(super) fn hash(&self) -> u64 {
+        self.0.hash
     }
 
     pub(super) fn allows(&self, address: IpAddr) -> bool {
@@ -116,6 +124,19 @@ impl Origin {
         self.0.server_name.clone()
     }
 }
+
+/// Whether connections to one can serve the other.
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || self.0.hash == other.0.hash
+                && self.0.scheme == other.0.scheme
+                && self.0.authority == other.0.authority
+                && self.0.policy.is_some() == other.0.policy.is_some()
+    }
+}
+
+impl Eq for Origin {}
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connector::{Connector, Protocol};
@@ -11,8 +13,8 @@ use super::error::UpstreamError;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::origin::Origin;
-use crate::authority::Authority;
 use crate::config::Scheme;
+use crate::telemetry::{Recorder, Side};
 
 /// Shorter than servers' own (nginx: 75 s, Node and some load balancers: less, hence the looks at
 /// each connection before it is used).
@@ -25,16 +27,39 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// The hosts that this thread has connections to.
 #[derive(Default)]
 pub(super) struct Hosts {
-    hosts: RefCell<HashMap<Key, Rc<Host>>>,
+    hosts: RefCell<HashMap<Key, Rc<Host>, BuildHasherDefault<Worked>>>,
+    /// Counts open connections.
+    recorder: Option<Arc<Recorder>>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq)]
 struct Key {
     connector: u64,
-    scheme: Scheme,
-    /// Addresses were judged: such connections are not for anyone else, nor the reverse.
-    guarded: bool,
-    authority: Authority,
+    origin: Origin,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.origin.hash() ^ self.connector);
+    }
+}
+
+/// Takes the hash that an origin has worked out when it was made.
+#[derive(Default)]
+struct Worked(u64);
+
+impl Hasher for Worked {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("a key is hashed as one number");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 /// The connections to one origin.
@@ -49,30 +74,33 @@ pub(super) struct Host {
     /// not open a connection for each request where one carries all.
     opening: tokio::sync::Mutex<()>,
     used: Cell<Instant>,
+    recorder: Option<Arc<Recorder>>,
 }
 
-/// A connection to send on.
-pub(super) enum Checkout {
-    Http1 { connection: Box<Http1>, reused: bool },
-    Http2 { connection: Http2, reused: bool },
+/// A connection to send on, and how long it took to get it: zero where the pool had one.
+pub(super) struct Checkout {
+    pub(super) connection: Connected,
+    pub(super) reused: bool,
+    pub(super) took: Duration,
+}
+
+pub(super) enum Connected {
+    Http1(Box<Http1>),
+    Http2(Http2),
 }
 
 impl Hosts {
     /// To be called on a runtime for local tasks: it sweeps up after itself.
-    pub(super) fn new() -> Rc<Self> {
-        let hosts = Rc::new(Self::default());
+    pub(super) fn new(recorder: Option<Arc<Recorder>>) -> Rc<Self> {
+        let hosts = Rc::new(Self { hosts: RefCell::default(), recorder });
         tokio::task::spawn_local(sweep(Rc::downgrade(&hosts)));
         hosts
     }
 
     pub(super) fn host(&self, connector: &Connector, origin: &Origin) -> Rc<Host> {
-        let key = Key {
-            connector: connector.id(),
-            scheme: origin.scheme(),
-            guarded: origin.is_guarded(),
-            authority: origin.authority().clone(),
-        };
-        self.hosts.borrow_mut().entry(key).or_insert_with(|| Rc::new(Host::new())).clone()
+        let key = Key { connector: connector.id(), origin: origin.clone() };
+        let make = || Rc::new(Host::new(self.recorder.clone()));
+        self.hosts.borrow_mut().entry(key).or_insert_with(make).clone()
     }
 
     /// Idle HTTP/1 connections, and HTTP/2 connections.
@@ -102,13 +130,14 @@ async fn sweep(hosts: Weak<Hosts>) {
 }
 
 impl Host {
-    fn new() -> Self {
+    fn new(recorder: Option<Arc<Recorder>>) -> Self {
         Self {
             idle: RefCell::default(),
             http2: RefCell::default(),
             protocol: Cell::new(None),
             opening: tokio::sync::Mutex::new(()),
             used: Cell::new(Instant::now()),
+            recorder,
         }
     }
 
@@ -120,13 +149,26 @@ impl Host {
         http1_only: bool,
         fresh: bool,
     ) -> Result<Checkout, UpstreamError> {
-        if !fresh && let Some(found) = self.pooled(http1_only) {
-            return Ok(found);
+        if !fresh && let Some(connection) = self.pooled(http1_only) {
+            return Ok(Checkout { connection, reused: true, took: Duration::ZERO });
         }
+        let began = Instant::now();
+        let (connection, reused) = self.wait_for_one(connector, origin, http1_only, fresh).await?;
+        Ok(Checkout { connection, reused, took: began.elapsed() })
+    }
+
+    /// Opens a connection, or gets one that somebody else has opened in the meantime (`true`).
+    async fn wait_for_one(
+        &self,
+        connector: &Connector,
+        origin: &Origin,
+        http1_only: bool,
+        fresh: bool,
+    ) -> Result<(Connected, bool), UpstreamError> {
         let shares =
             origin.scheme() == Scheme::Https && !http1_only && self.protocol.get() != Some(Protocol::Http1);
         if !shares {
-            return self.open(connector, origin, http1_only).await;
+            return Ok((self.open(connector, origin, http1_only).await?, false));
         }
         let after = connector.connect_timeout();
         let turn = tokio::time::timeout(after, self.opening.lock())
@@ -135,15 +177,15 @@ impl Host {
         // Somebody else may have opened one in the meantime. If it turned out to be HTTP/1, the
         // others need not wait for each other.
         if let Some(found) = self.pooled(http1_only).filter(|_| !fresh) {
-            return Ok(found);
+            return Ok((found, true));
         }
         if self.protocol.get() == Some(Protocol::Http1) {
             drop(turn);
         }
-        self.open(connector, origin, http1_only).await
+        Ok((self.open(connector, origin, http1_only).await?, false))
     }
 
-    fn pooled(&self, http1_only: bool) -> Option<Checkout> {
+    fn pooled(&self, http1_only: bool) -> Option<Connected> {
         if !http1_only {
             let mut http2 = self.http2.borrow_mut();
             if !http2.is_empty() {
@@ -154,14 +196,14 @@ impl Host {
                 });
                 if let Some(connection) = usable.min_by_key(Http2::active) {
                     self.used.set(Instant::now());
-                    return Some(Checkout::Http2 { connection, reused: true });
+                    return Some(Connected::Http2(connection));
                 }
             }
         }
         // The one that was used last is the likeliest to be alive.
         while let Some(mut connection) = self.idle.borrow_mut().pop() {
             if connection.is_alive() {
-                return Some(Checkout::Http1 { connection, reused: true });
+                return Some(Connected::Http1(connection));
             }
         }
         None
@@ -172,8 +214,10 @@ impl Host {
         connector: &Connector,
         origin: &Origin,
         http1_only: bool,
-    ) -> Result<Checkout, UpstreamError> {
+    ) -> Result<Connected, UpstreamError> {
         let (stream, protocol) = connector.connect(origin, http1_only).await?;
+        let stream =
+            stream.counted(self.recorder.as_ref().map(|recorder| recorder.connection(Side::Upstream)));
         self.used.set(Instant::now());
         if !http1_only {
             self.protocol.set(Some(protocol));
@@ -181,12 +225,12 @@ impl Host {
         match protocol {
             Protocol::Http1 => {
                 let connection = Box::new(Http1::handshake(stream, origin).await?);
-                Ok(Checkout::Http1 { connection, reused: false })
+                Ok(Connected::Http1(connection))
             }
             Protocol::Http2 => {
                 let connection = Http2::handshake(stream, origin).await?;
                 self.http2.borrow_mut().push(connection.clone());
-                Ok(Checkout::Http2 { connection, reused: false })
+                Ok(Connected::Http2(connection))
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
@@ -55,6 +56,11 @@ impl ResponseBody {
         Self(if keeps_length { Kind::Bodiless } else { Kind::Empty })
     }
 
+    /// Whether there is nothing to come, whatever the head announces.
+    pub fn is_bodiless(&self) -> bool {
+        matches!(self.0, Kind::Empty | Kind::Bodiless | Kind::Upgraded(_))
+    }
+
     pub(super) fn http1(body: Http1Body) -> Self {
         Self(Kind::Http1(Box::new(body)))
     }
@@ -67,9 +73,14 @@ impl ResponseBody {
         Self(Kind::Upgraded(Some(Box::new(Upgraded { stream, early }))))
     }
 
-    /// Whether nothing will come, also where [`Body::is_end_stream`] keeps that from HTTP/1.
-    pub fn is_bodiless(&self) -> bool {
-        matches!(self.0, Kind::Bodiless)
+    /// Gives up when nothing of it has come for `timeout`, in place of a minute.
+    pub fn within(mut self, timeout: Duration) -> Self {
+        match &mut self.0 {
+            Kind::Http1(body) => body.set_timeout(timeout),
+            Kind::Http2(body) => body.set_timeout(timeout),
+            Kind::Empty | Kind::Bodiless | Kind::Upgraded(_) => {}
+        }
+        self
     }
 
     /// The connection under a 101.

@@ -25,6 +25,19 @@ mod http2;
 mod relay;
 mod tls;
 
+impl Pool {
+    async fn send_whole(
+        &self,
+        connector: &Connector,
+        origin: &Origin,
+        request: Request<RequestBody>,
+        interim: &Interim,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let (head, body) = request.into_parts();
+        self.send(connector, origin, &head, body, interim).await
+    }
+}
+
 async fn local<T>(test: impl Future<Output = T>) -> T {
     LocalSet::new().run_until(test).await
 }
@@ -124,7 +137,7 @@ async fn fetch(
     origin: &Origin,
     method: &str,
 ) -> Result<String, UpstreamError> {
-    let response = pool.send(connector, origin, request(method, "/"), &Interim::none()).await?;
+    let response = pool.send_whole(connector, origin, request(method, "/"), &Interim::none()).await?;
     Ok(text(response).await)
 }
 
@@ -150,7 +163,7 @@ async fn bytes_of_the_path_are_left_alone() {
         let (pool, connector) = (Pool::new(), connector(settings()));
         let path = "/a%2Fb//c+d:e/%C3%A6?q=a%20b&r=c+d//%2f";
         let sent = request("GET", path);
-        pool.send(&connector, &origin(address), sent, &Interim::none()).await.unwrap();
+        pool.send_whole(&connector, &origin(address), sent, &Interim::none()).await.unwrap();
         assert!(log.borrow()[0].contains(&format!("GET {path} HTTP/1.1\r\n")), "{:?}", log.borrow());
     })
     .await;
@@ -335,8 +348,10 @@ async fn a_dropped_exchange_closes_its_connection() {
         })
         .await;
         let (pool, connector) = (Pool::new(), connector(settings()));
-        let response =
-            pool.send(&connector, &origin(address), request("GET", "/"), &Interim::none()).await.unwrap();
+        let response = pool
+            .send_whole(&connector, &origin(address), request("GET", "/"), &Interim::none())
+            .await
+            .unwrap();
         drop(response);
         closed.recv().await.unwrap();
         assert_eq!(pool.counts(), (0, 0));

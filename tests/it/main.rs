@@ -2,12 +2,17 @@
 
 mod support;
 
-mod smoke;
-
+mod admin;
+mod canary;
 mod drain;
+mod forward;
+mod guards;
 mod http1;
 mod http2;
+mod inbound;
+mod problems;
 mod relay;
+mod smoke;
 mod smuggling;
 mod streaming;
 mod upgrade;

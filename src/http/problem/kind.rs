@@ -86,6 +86,8 @@ kinds! {
     HostNotAllowed, "host-not-allowed", 403, http_request_denied, Guard, "This host name is not one of the proxy's";
     OriginNotAllowed, "origin-not-allowed", 403, http_request_denied, Guard, "Web pages of this origin may not use the proxy";
     BrowserNotAllowed, "browser-not-allowed", 403, http_request_denied, Guard, "Browsers may not use the proxy for routed hosts";
+    /// A change on the admin listener without the header that no web page can send.
+    HeaderRequired, "header-required", 403, http_request_denied, Guard, "The request must say that it is meant";
     ReadOnly, "read-only", 403, http_request_denied, Guard, "The route is read-only";
     ClaimNotAllowed, "claim-not-allowed", 403, http_request_denied, Guard, "The value for a claim is not allowed";
     /// CONNECT to a routed host without `intercept`.
@@ -96,7 +98,10 @@ kinds! {
     /// The proxy itself, link-local and metadata addresses.
     DestinationProhibited, "destination-prohibited", 403, destination_ip_prohibited, Guard, "The address may not be reached through the proxy";
     NoRoute, "no-route", 404, destination_not_found, Client, "No route matches";
-    MethodNotAllowed, "method-not-allowed", 405, http_request_denied, Client, "No route matches this method";
+    /// A path of the admin listener that has nothing.
+    NotFound, "not-found", 404, destination_not_found, Client, "Nothing is here";
+    NoSuchToken, "no-such-token", 404, destination_not_found, Client, "There is no such token";
+    MethodNotAllowed, "method-not-allowed", 405, http_request_denied, Client, "The method is not served here";
     Trace, "trace", 405, http_request_denied, Guard, "TRACE is not served";
     ProxyPassword, "proxy-password", 407, http_request_denied, Guard, "The proxy asks for a password";
     RequestTimeout, "request-timeout", 408, http_request_error, Client, "The request took too long to arrive";
@@ -116,13 +121,14 @@ kinds! {
     UpstreamClosed, "upstream-closed", 502, connection_terminated, Upstream, "The upstream closed the connection";
     /// What came is not HTTP, or is framed so that it cannot be relied on.
     UpstreamProtocol, "upstream-protocol", 502, http_protocol_error, Upstream, "The upstream's response is malformed";
-    UpstreamHeadTooLarge, "upstream-head-too-large", 502, http_response_header_section_size, Upstream, "The head of the upstream's response is too large";
     /// A 101 that nobody asked for, or to another protocol.
     UpgradeFailed, "upgrade-failed", 502, http_upgrade_failed, Upstream, "The upstream switched to a protocol that was not asked for";
     /// The proxy that stands between this one and the upstream.
     OutboundProxy, "outbound-proxy", 502, destination_unavailable, Upstream, "The outbound proxy did not make the connection";
     /// Worth trying again.
     TokenUnavailable, "token-unavailable", 503, proxy_internal_response, Token, "There is no token just now";
+    /// Status pages that are open at once.
+    TooManyStreams, "too-many-streams", 503, proxy_internal_response, Client, "There are too many live streams";
     UpstreamConnectTimeout, "upstream-connect-timeout", 504, connection_timeout, Upstream, "The upstream could not be connected to in time";
     UpstreamTimeout, "upstream-timeout", 504, http_response_timeout, Upstream, "The upstream did not answer in time";
     Loop, "loop", 508, proxy_loop_detected, Client, "The request came back to the proxy";

@@ -14,6 +14,7 @@ fn finished(uri: &str) -> Finished {
         status: Some(StatusCode::OK),
         failed: None,
         detail: None,
+        answered: false,
         timing: Timing { total: Duration::from_micros(1500), ..Timing::default() },
         received: 0,
         sent: 5,

@@ -199,7 +199,7 @@ async fn a_dropped_body_resets_its_stream_and_no_other() {
         .await;
         let (pool, connector, origin) = (Pool::new(), connector(authorities.settings()), https(address));
         let endless = request("GET", "/endless");
-        let response = pool.send(&connector, &origin, endless, &Interim::none()).await.unwrap();
+        let response = pool.send_whole(&connector, &origin, endless, &Interim::none()).await.unwrap();
         drop(response);
         assert_eq!(events.recv().await, Some(h2::Reason::CANCEL));
         assert_eq!(fetch(&pool, &connector, &origin, "GET").await.unwrap(), "0");
@@ -230,7 +230,7 @@ async fn upgrades_go_by_http1() {
         let mut upgrade = request("GET", "/");
         upgrade.headers_mut().insert("upgrade", HeaderValue::from_static("x"));
         upgrade.headers_mut().insert("connection", HeaderValue::from_static("upgrade"));
-        let response = pool.send(&connector, &https(address), upgrade, &Interim::none()).await.unwrap();
+        let response = pool.send_whole(&connector, &https(address), upgrade, &Interim::none()).await.unwrap();
         let mut stream = response.into_body().into_upgraded().unwrap();
         let mut greeting = [0; 2];
         stream.read_exact(&mut greeting).await.unwrap();

@@ -77,7 +77,7 @@ async fn relay(
         head.headers.remove("connection");
     }
     let request = Request::from_parts(head, RequestBody::streaming(body));
-    let mut response = match pool.send(&connector, &origin, request, &call.interim).await {
+    let mut response = match pool.send_whole(&connector, &origin, request, &call.interim).await {
         Ok(response) => response,
         Err(error) => return Ok(ours(error.status(), error.to_string())),
     };
@@ -415,27 +415,31 @@ async fn a_slow_reader_holds_the_upstream_back() {
 #[tokio::test]
 async fn both_directions_go_on_when_the_answer_comes_first() {
     local(async {
-        // Echoes as it reads, and so answers long before the request has ended.
+        // Answers at once and at length, and reads the request meanwhile.
         let address = upstream(|mut stream, _| async move {
             read_head(&mut stream).await;
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8000000\r\n\r\n").await.unwrap();
             let (mut reader, mut writer) = stream.split();
-            tokio::io::copy(&mut reader, &mut writer).await.ok();
+            let answer = async {
+                let head = b"HTTP/1.1 200 OK\r\nContent-Length: 16000000\r\n\r\n";
+                writer.write_all(head).await.unwrap();
+                writer.write_all(&vec![b'y'; 16_000_000]).await.unwrap();
+            };
+            let mut body = vec![0; 16_000_000];
+            let (read, ()) = tokio::join!(reader.read_exact(&mut body), answer);
+            read.unwrap();
         })
         .await;
         let relay = Relay::to(origin(address)).await;
         let mut client = relay.connect().await;
-        client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n").await.unwrap();
-        let (mut reader, mut writer) = client.split();
-        let send = async { writer.write_all(&vec![b'x'; 8_000_000]).await.unwrap() };
-        let receive = async {
-            let head = read_head(&mut reader).await.unwrap();
-            let mut body = vec![0; 8_000_000];
-            reader.read_exact(&mut body).await.unwrap();
+        client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16000000\r\n\r\n").await.unwrap();
+        let exchange = async {
+            // Reads nothing until all is sent, so the answer backs up to the upstream.
+            client.write_all(&vec![b'x'; 16_000_000]).await.unwrap();
+            let head = read_head(&mut client).await.unwrap();
+            client.read_exact(&mut vec![0; 16_000_000]).await.unwrap();
             head
         };
-        let both = async { tokio::join!(send, receive).1 };
-        let head = tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+        let head = tokio::time::timeout(Duration::from_secs(20), exchange).await.unwrap();
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     })
     .await;
@@ -474,9 +478,10 @@ async fn a_held_body_can_be_sent_twice_and_a_long_one_not() {
                     request
                 };
                 let mut response =
-                    pool.send(&connector, &origin, make(body), &Interim::none()).await.unwrap();
+                    pool.send_whole(&connector, &origin, make(body), &Interim::none()).await.unwrap();
                 if let Some(again) = replay.body() {
-                    response = pool.send(&connector, &origin, make(again), &Interim::none()).await.unwrap();
+                    response =
+                        pool.send_whole(&connector, &origin, make(again), &Interim::none()).await.unwrap();
                 }
                 response.headers_mut().insert("connection", HeaderValue::from_static("close"));
                 Ok::<_, Infallible>(response)

@@ -6,6 +6,8 @@
 pub mod certificates;
 pub mod h2;
 pub mod peer;
+pub mod program;
+pub mod prometheus;
 pub mod raw;
 pub mod upstream;
 
@@ -19,7 +21,7 @@ use std::time::Duration;
 use maskinporten_proxy::app::{self, Options, Running};
 use maskinporten_proxy::clock::Clock;
 use maskinporten_proxy::config::{self, Listen, LoadRequest, Overrides};
-use maskinporten_proxy::net::Outcome;
+use maskinporten_proxy::net::{Outcome, Patience};
 use maskinporten_proxy::sandbox::{Sandbox, SandboxOptions};
 use maskinporten_proxy::secret::Secret;
 use maskinporten_proxy::telemetry::AccessLog;
@@ -55,6 +57,7 @@ pub async fn sandbox_with(options: SandboxOptions) -> Sandbox {
 pub struct Setup {
     dir: tempfile::TempDir,
     text: String,
+    patience: Patience,
 }
 
 impl Setup {
@@ -75,7 +78,7 @@ impl Setup {
             credentials.client_id,
             credentials.kid,
         );
-        Self { dir, text }
+        Self { dir, text, patience: Patience::default() }
     }
 
     /// A route that asks for the scope of the sandbox's demonstration API.
@@ -110,6 +113,12 @@ impl Setup {
         self
     }
 
+    /// Less time for clients and upstreams than the program gives them.
+    pub fn patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -130,12 +139,12 @@ impl Setup {
 
     /// Starts the app and waits for no token.
     pub async fn start_cold(self) -> App {
-        App::start(self.dir, &self.text, Clock::system()).await
+        App::start(self.dir, &self.text, Clock::system(), self.patience).await
     }
 
     /// The same with clocks under the test's control.
     pub async fn start_cold_with(self, clock: Clock) -> App {
-        App::start(self.dir, &self.text, clock).await
+        App::start(self.dir, &self.text, clock, self.patience).await
     }
 }
 
@@ -152,7 +161,7 @@ pub struct App {
 }
 
 impl App {
-    async fn start(dir: tempfile::TempDir, text: &str, clock: Clock) -> Self {
+    async fn start(dir: tempfile::TempDir, text: &str, clock: Clock, patience: Patience) -> Self {
         let config = dir.path().join("proxy.toml");
         std::fs::write(&config, text).expect("a written configuration");
         let request = LoadRequest {
@@ -162,8 +171,12 @@ impl App {
             cwd: dir.path().to_owned(),
         };
         let load: app::Load = Arc::new(move || config::load(&request));
-        let options =
-            Options { clock, access_log: AccessLog::off(), watch_interval: Duration::from_millis(20) };
+        let options = Options {
+            clock,
+            access_log: AccessLog::off(),
+            watch_interval: Duration::from_millis(20),
+            patience,
+        };
         let (started, running) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (abort, aborted) = oneshot::channel::<()>();

@@ -76,7 +76,8 @@ impl Raw {
         let status: u16 = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
         let mut response =
             RawResponse { status, head, body: Vec::new(), complete: true, trailers: Vec::new() };
-        if method == "HEAD" || status < 200 || status == 204 || status == 304 {
+        let opens_tunnel = method == "CONNECT" && (200..300).contains(&status);
+        if method == "HEAD" || opens_tunnel || status < 200 || status == 204 || status == 304 {
             return response;
         }
         if response.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
