@@ -46,6 +46,8 @@ pub struct Options {
     pub watch_interval: Duration,
     /// How long clients and upstreams may take over heads and bodies.
     pub patience: Patience,
+    /// Whether SIGHUP asks for a reload; where it does not, it is left as it was found.
+    pub reload_on_hangup: bool,
 }
 
 /// Why the program does not start.
@@ -138,8 +140,7 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
         tracing::warn!("{warning}");
     }
     let live = Arc::new(Live::new(state));
-    let reloader =
-        Reloader::new(load, boot, Arc::clone(&live), Arc::clone(&surroundings), options.watch_interval);
+    let reloader = Reloader::new(load, boot, Arc::clone(&live), Arc::clone(&surroundings), &options);
     Ok(Bound {
         listener,
         admin,

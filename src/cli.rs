@@ -3,16 +3,22 @@
 
 pub mod args;
 pub mod build_info;
+mod ca;
 mod check;
 mod demo;
 pub mod failure;
+mod files;
 mod healthcheck;
+mod init;
 mod key;
 mod language;
+mod postman;
 mod process;
+mod run;
 mod sandbox;
 mod serve;
 mod setup;
+mod show;
 mod style;
 mod token;
 
@@ -29,6 +35,9 @@ use self::failure::{Failure, Outcome};
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    if let Some(code) = run::become_command() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // clap's own exit codes are 0 for help and 2 for usage.
@@ -56,10 +65,14 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Token(args)) => token::run(&global, &args),
         Some(Command::Check(args)) => check::run(&global, &args),
         Some(Command::Key(command)) => key::run(command),
+        Some(Command::Run(args)) => run::run(&global, &args),
+        Some(Command::Postman(args)) => postman::run(&global, &args),
+        Some(Command::Ca(command)) => ca::run(&global, &command),
+        Some(Command::Init(args)) => init::run(&args),
+        Some(Command::Config(command)) => show::run(&global, &command),
         Some(Command::Healthcheck(args)) => healthcheck::run(&global, &args),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Man) => man(),
-        Some(other) => Err(Failure::run_time(anyhow::anyhow!("in the making: {other:?}"))),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use self::change::{Change, needs_restart};
 use super::watch::{Watch, fingerprint};
-use super::{Load, StartError};
+use super::{Load, Options, StartError};
 use crate::ca;
 use crate::config::{Config, InboundTls};
 use crate::state::{Live, State, Surroundings};
@@ -27,6 +27,7 @@ pub(super) struct Reloader {
     live: Arc<Live>,
     surroundings: Arc<Surroundings>,
     interval: Duration,
+    on_hangup: bool,
 }
 
 /// What the process was started with.
@@ -57,15 +58,16 @@ impl Reloader {
         mut boot: Boot,
         live: Arc<Live>,
         surroundings: Arc<Surroundings>,
-        interval: Duration,
+        options: &Options,
     ) -> Self {
         let watch = std::mem::take(&mut boot.watch);
-        Self { load, boot, watch, live, surroundings, interval }
+        let (interval, on_hangup) = (options.watch_interval, options.reload_on_hangup);
+        Self { load, boot, watch, live, surroundings, interval, on_hangup }
     }
 
     /// Never ends by itself.
     pub(super) async fn run(mut self) {
-        let mut hangups = hangups();
+        let mut hangups = hangups(self.on_hangup);
         let mut tick = tokio::time::interval(self.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -230,7 +232,10 @@ struct Hangups {
 }
 
 #[cfg(unix)]
-fn hangups() -> Hangups {
+fn hangups(wanted: bool) -> Hangups {
+    if !wanted {
+        return Hangups { signal: None };
+    }
     let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
     if let Err(error) = &signal {
         tracing::warn!("SIGHUP is not listened for: {error}");
@@ -239,7 +244,7 @@ fn hangups() -> Hangups {
 }
 
 #[cfg(not(unix))]
-fn hangups() -> Hangups {
+fn hangups(_: bool) -> Hangups {
     Hangups {}
 }
 

@@ -259,8 +259,11 @@ pub struct InitArgs {
     #[arg(long, short, value_name = "FILE", default_value = "proxy.toml", value_hint = ValueHint::FilePath)]
     pub out: PathBuf,
     /// Maskinporten's environment
-    #[arg(long, value_parser = ["test", "prod"])]
+    #[arg(long, value_parser = ["test", "prod"], conflicts_with = "issuer")]
     pub environment: Option<String>,
+    /// Another issuer in place of an environment, such as a sandbox: http://127.0.0.1:8090/
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub issuer: Option<String>,
     /// The client's id in Maskinporten
     #[arg(long)]
     pub client_id: Option<String>,

@@ -83,7 +83,7 @@ async fn examine(config: &Config, offline: bool, report: &mut Report) -> Result<
         Ok(way_out) => way_out,
         Err(error) => return trust(&error, report),
     };
-    let http = way_out.token_http().map_err(setup::of_build)?;
+    let http = way_out.token_http();
     let sources = TokenSources::new(Setup {
         runtime: tokio::runtime::Handle::current(),
         clock: clock.clone(),

@@ -21,6 +21,12 @@ pub(super) fn harden() {
             tracing::debug!("core dumps cannot be turned off: {error}");
         }
     }
+    undumpable();
+}
+
+/// As [`harden`], without what a child would inherit: how it dumps core is its own affair. On
+/// Linux this is as good.
+pub(super) fn undumpable() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};

@@ -33,6 +33,7 @@ pub(super) fn options(access_log: AccessLog) -> Options {
         clock: Clock::system(),
         access_log,
         watch_interval: WATCH_INTERVAL,
+        reload_on_hangup: true,
         patience: Patience::default(),
     }
 }

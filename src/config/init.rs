@@ -5,10 +5,18 @@ use std::path::PathBuf;
 
 use super::Environment;
 
+/// Who issues the tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Issuer {
+    Environment(Environment),
+    /// Another one than Digdir's, as a sandbox is, with the slash at its end.
+    Url(String),
+}
+
 /// What `init` was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitAnswers {
-    pub environment: Environment,
+    pub issuer: Issuer,
     pub client_id: String,
     pub keystore: PathBuf,
     pub alias: Option<String>,
@@ -25,7 +33,12 @@ pub struct InitAnswers {
 /// The text of the file. It is not checked here: whoever writes it loads it first, and so hears of
 /// an answer that will not do in the same words as ever.
 pub fn render(answers: &InitAnswers) -> String {
-    let name = answers.environment.name();
+    let (name, issuer) = match &answers.issuer {
+        Issuer::Environment(environment) => {
+            (environment.name(), format!("environment = \"{}\"", environment.name()))
+        }
+        Issuer::Url(url) => ("own", format!("issuer      = {}", quoted(url))),
+    };
     let mut text = format!(
         "\
 # What each key means: docs/configuration.md; what is in effect: `maskinporten-proxy config show`.
@@ -35,7 +48,7 @@ listen = \"127.0.0.1:8080\"
 admin  = \"127.0.0.1:8081\"             # status page, /healthz, /readyz, /metrics
 
 [clients.{name}]
-environment = \"{name}\"
+{issuer}
 client_id   = {}
 
 [clients.{name}.key]
@@ -79,7 +92,7 @@ scopes   = [{}]
         quoted(&answers.upstream),
         scopes.join(", "),
     );
-    if answers.environment == Environment::Prod {
+    if answers.issuer == Issuer::Environment(Environment::Prod) {
         text.push_str("# access = \"read-write\"              # a client of prod reads only, unless this says otherwise\n");
     }
     text
@@ -96,7 +109,7 @@ mod tests {
 
     fn answers() -> InitAnswers {
         InitAnswers {
-            environment: Environment::Prod,
+            issuer: Issuer::Environment(Environment::Prod),
             client_id: "238259d7-f0ab-4bd5-b253-0f0159375096".to_owned(),
             keystore: PathBuf::from("my \"own\" \\ store.p12"),
             alias: Some("min-nøkkel".to_owned()),
@@ -141,12 +154,20 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_of_one_s_own_takes_the_place_of_the_environment() {
+        let issuer = "http://127.0.0.1:8090/".to_owned();
+        let answers = InitAnswers { issuer: Issuer::Url(issuer.clone()), ..answers() };
+        let client = &loaded(&answers).clients["own"];
+        assert_eq!((&client.issuer, client.environment), (&issuer, None));
+    }
+
+    #[test]
     fn what_is_left_out_stands_there_as_a_comment() {
         let answers = InitAnswers {
             alias: None,
             password_env: None,
             kid: None,
-            environment: Environment::Test,
+            issuer: Issuer::Environment(Environment::Test),
             ..answers()
         };
         let key = &loaded(&answers).clients["test"].key;

@@ -49,6 +49,14 @@ pub struct Expiry {
     pub seconds: f64,
 }
 
+/// Requests that are over, all routes together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub requests: u64,
+    /// Those of them that somebody failed.
+    pub failed: u64,
+}
+
 /// The registry and the handles into it.
 #[derive(Debug)]
 pub struct Metrics {
@@ -145,6 +153,11 @@ impl Metrics {
     /// wants of counters. Beyond 1022 names in one process, further ones share `other`.
     pub fn route(&self, name: &str) -> RouteId {
         self.requests.intern(name)
+    }
+
+    /// How many requests are over, and how many of them failed.
+    pub fn totals(&self) -> Totals {
+        self.requests.totals()
     }
 
     /// An attempt to get a token is over.

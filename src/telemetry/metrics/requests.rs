@@ -15,7 +15,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use prometheus::{Histogram, HistogramVec};
 
 use super::super::exchange::Failed;
-use super::name;
+use super::{Totals, name};
 
 /// The label of requests that no route took, and of those that did not fail.
 const NONE: &str = "none";
@@ -144,6 +144,21 @@ impl Requests {
         if let Some(cells) = self.route(route).and_then(|route| route.cells.get(worker)) {
             cells.0[index(method, status, failed)].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// All cells added together.
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for cells in self.0.routes.iter().map_while(OnceLock::get).flat_map(|route| route.cells.iter()) {
+            for (at, cell) in cells.0.iter().enumerate() {
+                let count = cell.load(Ordering::Relaxed);
+                totals.requests += count;
+                if FAILED[at % FAILED.len()] != NONE {
+                    totals.failed += count;
+                }
+            }
+        }
+        totals
     }
 
     /// Finds the route's histogram by label once, and by its place after that.

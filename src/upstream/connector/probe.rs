@@ -9,7 +9,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::TlsConnector;
 
-use super::{Connector, Protocol, UpstreamStream};
+use super::{Connector, Kind, Protocol};
 use crate::config::Scheme;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::origin::Origin;
@@ -37,9 +37,9 @@ impl Connector {
     /// token least of all. Where the certificate is not accepted, a second connection looks at it.
     pub async fn probe(&self, origin: &Origin) -> Probe {
         let result = self.connect(origin, false).await.map(|(stream, protocol)| Reached {
-            tls: match &stream {
-                UpstreamStream::Tcp(_) => None,
-                UpstreamStream::Tls(stream) => Some(version(stream.get_ref().1.protocol_version())),
+            tls: match &stream.kind {
+                Kind::Tcp(_) => None,
+                Kind::Tls(stream) => Some(version(stream.get_ref().1.protocol_version())),
             },
             http2: protocol == Protocol::Http2,
             through: self.through(origin),

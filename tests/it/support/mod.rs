@@ -1,7 +1,7 @@
 //! What the tests stand on: the app on a thread of its own, upstreams that keep what they get,
 //! clients that speak bytes, and a sandbox that judges grants.
 
-#![allow(dead_code, unreachable_pub, reason = "each area uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each area uses its own part")]
 
 pub mod certificates;
 pub mod h2;
@@ -123,11 +123,11 @@ impl Setup {
         self.dir.path()
     }
 
-    /// Writes the configuration for a process of its own.
+    /// Writes the configuration, for another process to read; the folder goes when it is dropped.
     pub fn write(self) -> (tempfile::TempDir, PathBuf) {
-        let path = self.dir.path().join("proxy.toml");
-        std::fs::write(&path, &self.text).expect("a written configuration");
-        (self.dir, path)
+        let config = self.dir.path().join("proxy.toml");
+        std::fs::write(&config, &self.text).expect("a written configuration");
+        (self.dir, config)
     }
 
     /// Starts the app and waits until the tokens that can be fetched ahead are held.
@@ -176,6 +176,7 @@ impl App {
             access_log: AccessLog::off(),
             watch_interval: Duration::from_millis(20),
             patience,
+            reload_on_hangup: true,
         };
         let (started, running) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
