@@ -54,8 +54,9 @@ impl Workers {
             let (stopped, ready) = (stopped.clone(), ready.clone());
             let run = move || {
                 let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-                // Whoever starts the threads waits for this.
+                // Whoever starts the threads waits for this, and until no thread could still say it.
                 let _ = ready.send(runtime.as_ref().map(|_| ()).map_err(|error| error.kind()));
+                drop(ready);
                 let Ok(runtime) = runtime else { return };
                 runtime.block_on(async move {
                     let worker = Rc::new(Worker::new(live, surroundings, recorder, drain));
