@@ -9,4 +9,5 @@ mod guards;
 mod http1;
 mod inbound;
 mod problems;
+mod reload;
 mod smoke;
