@@ -19,7 +19,6 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 
 use crate::http::problem::{MaskinportenError, Problem, ProblemKind};
-use crate::http::request_id::RequestIds;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::{self, Expiry};
 
@@ -46,7 +45,6 @@ pub struct Admin {
     source: Arc<dyn Source>,
     telemetry: Telemetry,
     page: Page,
-    ids: RequestIds,
 }
 
 /// What there is to ask for.
@@ -71,7 +69,7 @@ struct RefreshRequest {
 
 impl Admin {
     pub fn new(source: Arc<dyn Source>, telemetry: Telemetry) -> Self {
-        Self { source, telemetry, page: Page::new(), ids: RequestIds::random() }
+        Self { source, telemetry, page: Page::new() }
     }
 
     /// Whether `path` stays open to probes where the listener asks for a password.
@@ -94,7 +92,7 @@ impl Admin {
 
     /// Answers with a problem, the guard's or one of our own, and logs it.
     pub fn refuse(&self, problem: Problem, method: &Method) -> Response<AdminBody> {
-        let id = self.ids.issue();
+        let id = uuid::Uuid::new_v4().simple();
         let status = problem.kind().status().as_u16();
         tracing::info!(request_id = %id, status, detail = problem.detail(), "a request to the admin listener failed");
         respond::of_problem(problem, id, method == Method::HEAD, self.page.policy())

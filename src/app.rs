@@ -268,9 +268,9 @@ impl StartError {
         match self {
             Self::Config(error) => Some(error.hint().to_owned()),
             Self::Build(error) => error.hint(),
-            Self::Bind { key, address, source } => match source.kind() {
+            Self::Bind { key, source, .. } => match source.kind() {
                 io::ErrorKind::AddrInUse => Some(format!(
-                    "another program (another copy of this one?) listens on {address}; stop it, or set `{key}` to another address (port 0 picks a free one)"
+                    "stop it (another copy of this program?), or set `{key}` to another address; port 0 picks a free one"
                 )),
                 io::ErrorKind::PermissionDenied => {
                     Some("ports below 1024 are for the administrator; use a higher one".to_owned())

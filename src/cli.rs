@@ -83,13 +83,21 @@ fn completions(shell: clap_complete::Shell) -> Outcome {
 }
 
 fn man() -> Outcome {
+    let mut command = Cli::command();
+    // Global flags come to the commands beneath by this.
+    command.build();
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-    for sub in Cli::command().get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        let name = format!("maskinporten-proxy-{}", sub.get_name());
-        clap_mangen::Man::new(sub.clone().name(name)).render(&mut page)?;
-    }
+    sections(&command, "maskinporten-proxy", &mut page)?;
     print(&page)
+}
+
+/// The manual page of a command, then those of the commands beneath it.
+fn sections(command: &clap::Command, name: &str, page: &mut Vec<u8>) -> std::io::Result<()> {
+    clap_mangen::Man::new(command.clone().name(name.to_owned())).render(page)?;
+    for beneath in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        sections(beneath, &format!("{name}-{}", beneath.get_name()), page)?;
+    }
+    Ok(())
 }
 
 /// Writes to stdout. A reader that has left (`| head`) is no failure.

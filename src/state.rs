@@ -131,7 +131,12 @@ impl BuildError {
                 Some("give `[inbound] password` a value, or listen on 127.0.0.1".to_owned())
             }
             Self::Unguarded { .. } => Some("restart it, or keep `[inbound] password` until then".to_owned()),
-            Self::Connector(_) | Self::TokenHttp(_) => None,
+            Self::Connector(ConnectorError::Tls(_)) => Some(
+                "`[upstream] ca_file` names a file in PEM with the authorities to trust beside the platform's; its path \
+                 is relative to the configuration file"
+                    .to_owned(),
+            ),
+            Self::Connector(ConnectorError::Proxy(_)) | Self::TokenHttp(_) => None,
             Self::Ca { source } => source.hint().map(str::to_owned),
         }
     }
@@ -262,7 +267,8 @@ impl WayOut {
     /// The CA file, or a proxy variable, cannot be used, or no client can be made of the settings.
     pub fn open(config: &Config) -> Result<Self, BuildError> {
         let ca_file = ca_file(config);
-        let connector = Connector::new(&config.upstream, |name| std::env::var(name).ok())?;
+        let connector =
+            Connector::new(&config.upstream, |name| variable(name, |name| std::env::var(name).ok()))?;
         let token_http = TokenHttp::new((*connector.tls().h2_or_http1).clone(), &config.upstream)?;
         Ok(Self { connector, settings: config.upstream.clone(), ca_file, token_http })
     }
@@ -290,6 +296,12 @@ fn still_guarded(surroundings: &Surroundings, has_password: bool) -> Result<(), 
         Some((listener, address)) => Err(BuildError::Unguarded { listener, address: address.clone() }),
         None => Ok(()),
     }
+}
+
+/// A variable of the environment, unless it names as a proxy the one that a `run --proxy-env` around
+/// this process set up for other clients: it would refuse our own requests to routed hosts.
+fn variable(name: &str, read: impl Fn(&str) -> Option<String>) -> Option<String> {
+    read(name).filter(|value| read("MASKINPORTEN_PROXY_URL").as_ref() != Some(value))
 }
 
 /// A file that cannot be read is told of when the connector reads it.

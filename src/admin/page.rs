@@ -170,9 +170,9 @@ fn fault(error: &TokenError, live: bool, html: &mut String) -> fmt::Result {
     if let Some(code) = &error.code {
         write!(html, "<code>{}</code> ", Text(code))?;
     }
-    write!(html, "{}</p>", Text(&error.cause))?;
+    write!(html, "{}</p>", Text(&sentence(&error.cause)))?;
     if let Some(fix) = &error.fix {
-        write!(html, r#"<p class="fix">{}</p>"#, Text(fix))?;
+        write!(html, r#"<p class="fix">{}</p>"#, Text(&sentence(fix)))?;
     }
     html.push_str("</div>");
     Ok(())
@@ -225,6 +225,23 @@ fn hint(state: TokenState) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// A message as a sentence of its own: messages are made to stand within others. A first word that
+/// is no plain word stays as it is. The script does the same.
+fn sentence(text: &str) -> String {
+    let first = text.split([' ', ',']).next().unwrap_or_default();
+    let plain = first.len() < text.len() && first.chars().all(char::is_lowercase);
+    let mut sentence = String::with_capacity(text.len() + 1);
+    let mut chars = text.chars();
+    if plain {
+        sentence.extend(chars.next().into_iter().flat_map(char::to_uppercase));
+    }
+    sentence.push_str(chars.as_str());
+    if !text.ends_with(['.', '!', '?', '…']) {
+        sentence.push('.');
+    }
+    sentence
 }
 
 /// `1:02:03` or `2:03`, as the script counts down.

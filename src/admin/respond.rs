@@ -1,5 +1,7 @@
 //! Answers and their headers.
 
+use std::fmt::Display;
+
 use ::http::header::{self, HeaderName, HeaderValue};
 use ::http::{Response, StatusCode};
 use bytes::Bytes;
@@ -8,7 +10,6 @@ use serde::Serialize;
 
 use super::body::AdminBody;
 use crate::http::problem::Problem;
-use crate::http::request_id::RequestId;
 
 /// An answer before the headers that all of them have.
 pub(super) struct Answer {
@@ -62,7 +63,7 @@ impl Answer {
 /// The response to a problem. `request_id` is the one in the log.
 pub(super) fn of_problem(
     problem: Problem,
-    request_id: RequestId,
+    request_id: impl Display,
     head: bool,
     policy: &HeaderValue,
 ) -> Response<AdminBody> {

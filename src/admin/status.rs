@@ -65,7 +65,10 @@ pub struct ClientStatus {
     pub certificate_expires_at: Option<SystemTime>,
     /// Seconds; negative once it is past.
     pub certificate_expires_in: Option<i64>,
-    /// What needs attention soon, in a sentence: a certificate or registered key near its end.
+    /// Seconds that Maskinporten's clock is ahead of this machine's, negative where it is behind,
+    /// as of its last answer; 0 where there is no difference to speak of, `None` before the first.
+    pub clock_offset: Option<i64>,
+    /// What needs attention, in a sentence: a certificate near its end, a clock that is off.
     pub warning: Option<String>,
 }
 

@@ -32,6 +32,7 @@ impl Source for Fake {
                 issuer: "https://test.maskinporten.no/".to_owned(),
                 certificate_expires_at: Some(moment),
                 certificate_expires_in: Some(86_400),
+                clock_offset: Some(-300),
                 warning: Some(HOSTILE.to_owned()),
             }],
             routes: vec![RouteStatus {

@@ -38,15 +38,21 @@ impl StatusSource {
         let client = |client: &Arc<crate::config::Client>| {
             let key = state.keys.get(&client.name);
             let expires_at = key.and_then(|key| key.certificate()).map(|certificate| certificate.not_after);
-            let warnings: Vec<String> = key
+            let clock_offset = state
+                .all_routes()
+                .find(|route| route.config.client.name == client.name)
+                .and_then(|route| route.identities.client().skew_seconds());
+            let mut warnings: Vec<String> = key
                 .map(|key| key.warnings(now).iter().map(ToString::to_string).collect())
                 .unwrap_or_default();
+            warnings.extend(clock_offset.and_then(clock_warning));
             ClientStatus {
                 name: client.name.clone(),
                 client_id: client.client_id.clone(),
                 issuer: client.issuer.clone(),
                 certificate_expires_at: expires_at,
                 certificate_expires_in: expires_at.map(|at| seconds_until(at, now)),
+                clock_offset,
                 warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             }
         };
@@ -174,6 +180,18 @@ fn why_not(source: &TokenSource) -> String {
         None if status.state == oauth::TokenState::Expired => "the token has run out".to_owned(),
         None => "the first token is being fetched".to_owned(),
     }
+}
+
+/// What to say where the clocks differ by more than Maskinporten takes.
+fn clock_warning(offset: i64) -> Option<String> {
+    const TOLERATED: u64 = 10;
+    let by = offset.unsigned_abs();
+    let side = if offset > 0 { "behind" } else { "ahead of" };
+    (by > TOLERATED).then(|| {
+        format!(
+            "this machine's clock is {by} s {side} Maskinporten's; grants are corrected for it, but set the clock (NTP)"
+        )
+    })
 }
 
 /// Negative for a time that is past.

@@ -1,6 +1,7 @@
 //! The reload loop: a changed file or SIGHUP → load → build → in force, or reported and ignored.
 
 mod change;
+mod reminder;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use self::change::{Change, needs_restart};
+use self::reminder::Reminder;
 use super::watch::{Watch, fingerprint};
 use super::{Load, Options, StartError};
 use crate::ca;
@@ -70,6 +72,7 @@ impl Reloader {
 
     /// Never ends by itself.
     pub(super) async fn run(mut self) {
+        let mut reminder = Reminder::new(self.surroundings.clock.wall());
         let mut tick = tokio::time::interval(self.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -77,6 +80,7 @@ impl Reloader {
                 _ = tick.tick() => false,
                 () = self.hangups.next() => true,
             };
+            reminder.look(&self.live.load(), self.surroundings.clock.wall());
             let mut changed: BTreeSet<PathBuf> = self.look().await.into_iter().collect();
             if !asked && changed.is_empty() {
                 continue;

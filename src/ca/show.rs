@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use time::macros::format_description;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use super::{Ca, RoutedNames, list};
 
@@ -41,7 +44,7 @@ impl Shown {
             names: ca.names().clone(),
             not_before: ca.not_before.into(),
             not_after: ca.not_after.into(),
-            trust: trust(&root_pem),
+            trust: trust(&root_pem, &common_name(&ca.root)),
             root_pem,
         }
     }
@@ -72,7 +75,15 @@ fn minute(at: SystemTime) -> String {
         .unwrap_or_else(|_| "?".to_owned())
 }
 
-fn trust(root_pem: &Path) -> Vec<Trust> {
+/// By which stores list the root; every CA has another.
+fn common_name(root: &CertificateDer<'_>) -> String {
+    X509Certificate::from_der(root)
+        .ok()
+        .and_then(|(_, root)| root.subject().iter_common_name().next()?.as_str().ok().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn trust(root_pem: &Path, common_name: &str) -> Vec<Trust> {
     let root = quoted(root_pem);
     let plain = root_pem.display();
     let unset = |variable: &str| format!("unset {variable}");
@@ -121,7 +132,7 @@ fn trust(root_pem: &Path) -> Vec<Trust> {
         Trust {
             client: "Windows: .NET, PowerShell, Edge, Chrome (for this user)",
             how: format!("certutil -user -addstore Root \"{plain}\""),
-            undo: "certutil -user -delstore Root \"maskinporten-proxy local CA\"".to_owned(),
+            undo: format!("certutil -user -delstore Root \"{common_name}\""),
         },
         Trust {
             client: "macOS: .NET, Safari, Chrome (for this user)",

@@ -587,6 +587,9 @@ fn shows_the_fingerprint_and_how_to_trust() {
     assert_eq!(shown.fingerprint.len(), 32 * 3 - 1);
     assert!(shown.root_pem.is_absolute() && shown.root_pem.ends_with("root.pem"));
     let text = shown.to_string();
+    let (_, root) = X509Certificate::from_der(&ca.root).unwrap();
+    let name = root.subject().iter_common_name().next().unwrap().as_str().unwrap();
+    assert!(text.contains(&format!("-delstore Root \"{name}\"")), "{text}");
     assert!(text.contains("a.example, 10.0.0.1"), "{text}");
     assert!(text.contains(r"it'\''s a folder/root.pem'"), "{text}");
     for client in ["Postman", "curl", "Node", "Java", "Python", ".NET", "Windows", "macOS", "Firefox"] {

@@ -105,10 +105,8 @@ async fn examine(config: &Config, offline: bool, report: &mut Report) -> Result<
 }
 
 fn trust(error: &BuildError, report: &mut Report) -> Result<(), Failure> {
-    let failure = Failure::usage(anyhow::anyhow!("{error}"));
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    let mut finding = Finding::fail("trust", failure.message()).maybe_hint(error.hint());
-    finding.cause = cause;
+    let mut finding = Finding::fail("trust", error.to_string()).maybe_hint(error.hint());
+    finding.cause = causes(error);
     report.add(finding)?;
     let why = tell!(
         report.language,
@@ -117,6 +115,13 @@ fn trust(error: &BuildError, report: &mut Report) -> Result<(), Failure> {
     );
     report.add(Finding::skip("token", why.clone()))?;
     report.add(Finding::skip("upstream", why))
+}
+
+/// What is behind `error`, on one line.
+fn causes(error: &dyn std::error::Error) -> Option<String> {
+    let chain = std::iter::successors(error.source(), |cause| cause.source());
+    let causes: Vec<String> = chain.map(ToString::to_string).collect();
+    (!causes.is_empty()).then(|| causes.join(": "))
 }
 
 /// What there is to ask for. Where a key cannot be used, that has been told, and the rest waits.

@@ -64,11 +64,12 @@ pub(super) fn logging(global: &Global) -> Result<Logging, Failure> {
     start_logging(LogOptions::from_env(format(global)))
 }
 
-/// For commands whose output is their result: warnings alone, unless `RUST_LOG` asks for more.
+/// For commands whose output is their result: what goes wrong is told once, as their error, and
+/// the log says nothing more unless `RUST_LOG` asks for it.
 pub(super) fn quiet_logging(global: &Global) -> Result<Logging, Failure> {
     let mut options = LogOptions::from_env(format(global));
     if std::env::var_os("RUST_LOG").is_none() {
-        options.filter = "warn".to_owned();
+        options.filter = "error".to_owned();
     }
     start_logging(options)
 }

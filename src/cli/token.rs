@@ -113,8 +113,15 @@ fn headers(lines: &[String]) -> Result<HeaderMap, Failure> {
 
 /// Why there is no token, in the words that also stand on the status page.
 pub(super) fn refused(error: &TokenError) -> Failure {
-    let fix = error.fix(Language::English);
-    Failure::run_time(error.clone())
-        .context("no token is to be had")
-        .maybe_hint((!fix.is_empty()).then(|| fix.to_owned()))
+    let language = Language::English;
+    let fix = error.fix(language);
+    let mut failure = Failure::run_time(error.clone());
+    if let Some(entry) = error.maskinporten().and_then(|refusal| refusal.entry) {
+        let cause = entry.cause(language);
+        failure = failure.context(match entry.code {
+            Some(code) => format!("{cause} ({code})"),
+            None => cause.to_owned(),
+        });
+    }
+    failure.context("no token is to be had").maybe_hint((!fix.is_empty()).then(|| fix.to_owned()))
 }

@@ -27,7 +27,7 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Layer, Box<Problem>> {
             path: String::new(),
             value: None,
             message: format!("this is not TOML: {}", error.message()),
-            allowed: None,
+            allowed: Some("key = \"text\", with the text in quotes, below a [table]".to_owned()),
             nearest: None,
         })
     })?;

@@ -20,6 +20,7 @@ mod client;
 mod files;
 mod grant;
 mod inbound;
+mod privilege;
 mod retired;
 mod route;
 mod settings;

@@ -244,6 +244,14 @@ impl GrantClient {
             },
             _ => false,
         };
+        if over_time {
+            let seconds = self.skew.seconds().unwrap_or_default();
+            tracing::warn!(
+                client = self.name,
+                ahead_by = seconds,
+                "this machine's clock and Maskinporten's differ; grants are corrected for it, but set the clock"
+            );
+        }
         over_time || error.class() == Class::AtOnce
     }
 

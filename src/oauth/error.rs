@@ -184,9 +184,11 @@ impl TokenError {
 }
 
 impl MaskinportenError {
+    /// `MP-…`, where the description or, as is usual, the address of the explanation has one.
     pub fn code(&self) -> Option<&str> {
-        let description = self.error_description.as_deref();
-        self.entry.and_then(|entry| entry.code).or_else(|| description.and_then(mp::code_in))
+        let texts = [&self.error_description, &self.error_uri];
+        let written = || texts.into_iter().flatten().find_map(|text| mp::code_in(text));
+        self.entry.and_then(|entry| entry.code).or_else(written)
     }
 
     /// By the table; what it does not know is taken for a refusal that a person must look at,
@@ -218,8 +220,14 @@ impl fmt::Display for MaskinportenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.error)?;
         match &self.error_description {
-            Some(description) => write!(f, ": {description}"),
-            None => write!(f, " ({})", self.status),
+            Some(description) => write!(f, ": {description}")?,
+            None => write!(f, " ({})", self.status)?,
+        }
+        match self.code() {
+            Some(code) if self.error_description.as_deref().and_then(mp::code_in) != Some(code) => {
+                write!(f, " [{code}]")
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -101,8 +101,12 @@ pub(in crate::oauth) fn length(
         Some(end.duration_since(now).unwrap_or_default())
     };
     let by_exp = match (server_time, stated) {
-        // The server's own time can be held against its own `exp`.
-        (Some(now), _) => until_exp(now),
+        // The server's own time can be held against its own `exp`. By a `Date` that something on
+        // the way made up, a token may look dead that is not: then our clock has a say.
+        (Some(now), _) => match until_exp(now) {
+            Some(left) if left < SHORTEST && stated.is_some() => until_exp(local_time),
+            left => left,
+        },
         // Ours can be off, so it does not overrule a plausible `expires_in`.
         (None, Some(_)) => None,
         (None, None) => until_exp(local_time),

@@ -85,16 +85,16 @@ pub(in crate::oauth) fn general_fix(error: &TokenError, language: Language) -> &
         TokenError::Unavailable { service: Service::Altinn, .. }
         | TokenError::Unreachable { service: Service::Altinn, .. }
         | TokenError::TimedOut { service: Service::Altinn } => Phrase {
-            en: "it is tried again by itself; see Altinn's status page if it lasts",
-            nb: "det prøves igjen av seg selv; se Altinns driftsmeldinger hvis det varer",
+            en: "a running proxy tries again by itself; see Altinn's status page if it lasts",
+            nb: "en proxy som kjører, prøver igjen av seg selv; se Altinns driftsmeldinger hvis det varer",
         },
         TokenError::Unreachable { .. } | TokenError::TimedOut { .. } => Phrase {
-            en: "check the network, DNS and HTTPS_PROXY/NO_PROXY; it is tried again by itself",
-            nb: "sjekk nettverk, DNS og HTTPS_PROXY/NO_PROXY; det prøves igjen av seg selv",
+            en: "check the network, DNS and HTTPS_PROXY/NO_PROXY; a running proxy tries again by itself",
+            nb: "sjekk nettverk, DNS og HTTPS_PROXY/NO_PROXY; en proxy som kjører, prøver igjen av seg selv",
         },
         TokenError::Unavailable { .. } | TokenError::Interrupted => Phrase {
-            en: "it is tried again by itself; see status.digdir.no if it lasts",
-            nb: "det prøves igjen av seg selv; se status.digdir.no hvis det varer",
+            en: "a running proxy tries again by itself; see status.digdir.no if it lasts",
+            nb: "en proxy som kjører, prøver igjen av seg selv; se status.digdir.no hvis det varer",
         },
         TokenError::IssuerUrl
         | TokenError::Malformed { fault: AnswerFault::Issuer { .. } | AnswerFault::Endpoint, .. } => Phrase {

@@ -9,7 +9,7 @@ use crate::authority::Authority;
 use crate::config::Route;
 use crate::http::problem::{self, MaskinportenError, ProblemKind};
 use crate::net::Refusal;
-use crate::oauth::{Failure, Language};
+use crate::oauth::{Failure, Language, TokenError};
 use crate::state::{ClaimError, State};
 use crate::telemetry::Failed;
 use crate::upstream::{ClientFault, ProxyProblem, TlsProblem, UpstreamError};
@@ -38,7 +38,9 @@ pub(super) fn of_token(failure: &Failure) -> Problem {
     let error = &failure.error;
     let fix = error.fix(Language::English);
     let detail = if fix.is_empty() { error.to_string() } else { format!("{error}: {fix}") };
-    let problem = if failure.is_permanent() {
+    let problem = if matches!(**error, TokenError::ExchangeRefused { .. }) {
+        Problem::new(ProblemKind::ExchangeRefused, detail)
+    } else if failure.is_permanent() {
         Problem::new(ProblemKind::TokenRefused, detail)
     } else {
         let wait = failure.retry_after.max(Duration::from_secs(1));

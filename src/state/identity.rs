@@ -75,6 +75,14 @@ impl Identities {
         }
     }
 
+    /// The client that asks.
+    pub fn client(&self) -> &Arc<GrantClient> {
+        match self {
+            Self::Fixed(source) => source.identity().profile().client(),
+            Self::ByRequest(template) => template.profile.client(),
+        }
+    }
+
     /// The one source, where claims are fixed.
     pub fn fixed(&self) -> Option<&Arc<TokenSource>> {
         match self {

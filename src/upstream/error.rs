@@ -247,19 +247,29 @@ impl TlsProblem {
             }
             CertificateError::NotValidForName => Self::WrongName(String::new()),
             CertificateError::NotValidForNameContext { presented, .. } => {
-                let names: Vec<&str> = presented.iter().take(5).map(String::as_str).collect();
+                let names: Vec<&str> = presented.iter().take(5).map(|name| plain_name(name)).collect();
                 Self::WrongName(if names.is_empty() {
                     " (it holds none)".into()
                 } else {
                     format!(" ({})", names.join(", "))
                 })
             }
-            // Signed by another authority of the same name.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
+            // Signed by another authority of the same name, with a key of the same kind or not.
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                Self::UnknownIssuer
+            }
             CertificateError::Revoked => Self::Revoked,
             other => Self::Certificate(format!("{other:?}")),
         }
     }
+}
+
+/// rustls writes the names of a certificate as `DnsName("localhost")`.
+fn plain_name(presented: &str) -> &str {
+    let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(presented).trim_matches('"')
 }
 
 fn days_or_hours(seconds: u64) -> String {

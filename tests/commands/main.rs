@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+#[allow(unused_imports, reason = "the support of the other tests, of which these use a part")]
 #[path = "../it/support/mod.rs"]
 mod support;
 

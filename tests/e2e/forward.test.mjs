@@ -141,6 +141,19 @@ for (const [scheme, variable] of [['http', 'HTTP_PROXY'], ['https', 'HTTPS_PROXY
   });
 }
 
+test('Postman’s engine needs its proxy setting for http://, and the root too for https://', async () => {
+  const ask = (url, ...trust) => run('node', [program('postman.mjs'), world.port, url, ...trust]);
+  const plain = await ask(`http://${API}/v1/x`);
+  assert.equal(plain.code, 0, plain.stderr);
+  assertToken(JSON.parse(plain.stdout));
+  const secure = await ask(`https://${API}/v1/x`, world.root);
+  assert.equal(secure.code, 0, secure.stderr);
+  assertToken(JSON.parse(secure.stdout));
+  const wary = await ask(`https://${API}/v1/x`);
+  assert.notEqual(wary.code, 0);
+  assert.match(wary.stderr, /UNABLE_TO_GET_ISSUER_CERT|SELF_SIGNED_CERT_IN_CHAIN/);
+});
+
 test('Python trusts the root, by tunnel and by proxy handler', async () => {
   const args = [program('client.py'), world.port, API, '/v1/x'];
   const { code, stdout, stderr } = await run('python3', [...args, world.root]);
@@ -170,7 +183,7 @@ test('Java trusts a truststore that is made as `ca show` says', async () => {
   const trusting = await run('java', [...properties, ...args], { cwd: dir });
   assert.equal(trusting.code, 0, trusting.stderr);
   const lines = trusting.stdout.trim().split('\n');
-  assert.equal(lines.length, 8);
+  assert.equal(lines.length, 10);
   for (const line of lines) {
     const [, status, , body] = line.match(/^(\d+) (\S+) (.*)$/);
     assert.equal(status, '200', line);

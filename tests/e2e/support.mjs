@@ -67,6 +67,7 @@ export async function startSandbox() {
   const dir = mkdtempSync(join(tmpdir(), 'mp-e2e-'));
   const sandbox = new Process(['sandbox', '--listen', '127.0.0.1:0', '--out', dir]);
   const [, url] = await sandbox.says(/sandbox\S* .*?(http:\/\/127\.0\.0\.1:\d+)/i);
+  await sandbox.says(/^wrote /m);
   return {
     dir,
     url,

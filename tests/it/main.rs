@@ -7,7 +7,11 @@ mod canary;
 mod forward;
 mod guards;
 mod http1;
+mod identities;
 mod inbound;
+#[cfg(unix)]
+mod logs;
 mod problems;
 mod reload;
 mod smoke;
+mod tokens;

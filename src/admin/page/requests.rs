@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::Text;
+use super::{Text, sentence};
 use crate::telemetry::Entry;
 
 pub(super) fn row(entry: &Entry, html: &mut String) -> fmt::Result {
@@ -32,7 +32,7 @@ pub(super) fn row(entry: &Entry, html: &mut String) -> fmt::Result {
     bar(entry, html)?;
     html.push_str(r#"</span></summary><div class="more">"#);
     if let Some(detail) = &entry.detail {
-        write!(html, r#"<p class="why">{}</p>"#, Text(detail))?;
+        write!(html, r#"<p class="why">{}</p>"#, Text(&sentence(detail)))?;
     }
     let phases = entry.phases;
     write!(

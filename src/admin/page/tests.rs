@@ -42,3 +42,17 @@ fn time_left_reads_like_a_clock() {
     assert_eq!(clock(119), "1:59");
     assert_eq!(clock(3600 + 62), "1:01:02");
 }
+
+#[test]
+fn messages_become_sentences() {
+    for (message, shown) in [
+        ("the client is not known", "The client is not known."),
+        ("øk tiden, så går det", "Øk tiden, så går det."),
+        ("`scopes` is empty", "`scopes` is empty."),
+        ("invalid_scope: no", "invalid_scope: no."),
+        ("Wait!", "Wait!"),
+        ("", "."),
+    ] {
+        assert_eq!(sentence(message), shown);
+    }
+}

@@ -51,11 +51,9 @@ fn unusable(name: String, error: &BuildError, language: Language) -> Finding {
         let (what, hint) = fault::tell_of(source, language);
         return Finding::fail(name, what).maybe_hint(hint);
     }
-    let mut what = error.to_string();
-    if let Some(cause) = std::error::Error::source(error) {
-        what.push_str(&format!(": {cause}"));
-    }
-    Finding::fail(name, what).maybe_hint(error.hint())
+    let mut finding = Finding::fail(name, error.to_string()).maybe_hint(error.hint());
+    finding.cause = super::causes(error);
+    finding
 }
 
 fn described(client: &Client, key: &SigningKey, language: Language) -> String {
@@ -114,7 +112,7 @@ fn certificate_and_chain(
             | KeyWarning::CertificateEnded { .. } => {}
         }
     }
-    if certificate.org_number.is_none() {
+    if certificate.org_number.is_none() && !certificate.self_signed {
         warnings.push((
             tell!(
                 language,
@@ -200,6 +198,9 @@ fn chain(name: String, key: &SigningKey, leaf: &CertificateInfo, language: Langu
     Finding::ok(
         name,
         match last.self_signed {
+            true if count == 1 => {
+                tell!(language, "the certificate is its own issuer", "sertifikatet er sin egen utsteder")
+            }
             true => tell!(
                 language,
                 "{count} certificates, leaf first, up to the root ({top})",

@@ -144,13 +144,12 @@ impl Report {
             (0, 0) => (Colour::Green, tell!(self.language, "all is well", "alt er i orden")),
             (0, n) => (
                 Colour::Yellow,
-                tell!(self.language, "it works; {n} to look at", "det virker; {n} ting å se på"),
+                tell!(self.language, "nothing to mend, {n} to look at", "ingenting å rette, {n} å se på"),
             ),
-            (n, 0) => (Colour::Red, tell!(self.language, "{n} to mend", "{n} ting å rette")),
-            (n, m) => (
-                Colour::Red,
-                tell!(self.language, "{n} to mend, {m} to look at", "{n} ting å rette, {m} å se på"),
-            ),
+            (n, 0) => (Colour::Red, tell!(self.language, "{n} to mend", "{n} å rette")),
+            (n, m) => {
+                (Colour::Red, tell!(self.language, "{n} to mend, {m} to look at", "{n} å rette, {m} å se på"))
+            }
         };
         if skipped > 0 {
             text += &tell!(self.language, " ({skipped} not examined)", " ({skipped} ikke undersøkt)");

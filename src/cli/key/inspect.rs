@@ -14,7 +14,7 @@ use crate::cli::print_line;
 use crate::cli::style::{Colour, Style};
 use crate::config::KeyMaterial;
 use crate::keys::{
-    self, CertificateInfo, EntryInfo, EntryKind, Fault, Format, Inspection, KeyError, Passwords,
+    self, CertificateInfo, EntryInfo, EntryKind, Fault, Format, Inspection, KeyError, Lookalike, Passwords,
 };
 
 pub(super) fn run(args: &KeyInspectArgs) -> Outcome {
@@ -41,7 +41,17 @@ pub(super) fn run(args: &KeyInspectArgs) -> Outcome {
 /// What the file holds. A password is asked for only where one is needed.
 fn inspected(args: &KeyInspectArgs) -> Result<Inspection, Failure> {
     let refused = |error: KeyError| {
-        let hint = error.hint();
+        let hint = match *error.fault {
+            // The key module's hints for these are for keys that a configuration names.
+            Fault::Missing => Some("check the spelling of the path".to_owned()),
+            Fault::PasswordMissing(_) => {
+                Some("give the password with --password-env VARIABLE or --password-file FILE".to_owned())
+            }
+            Fault::NotAKeystore(Lookalike::Html | Lookalike::Json | Lookalike::Unknown) => {
+                Some("a JKS, PKCS#12, PEM or JWK file is needed; was it downloaded whole?".to_owned())
+            }
+            _ => error.hint(),
+        };
         Failure::run_time(error).maybe_hint(hint)
     };
     let bytes = keys::read_material(&KeyMaterial::File(args.file.clone())).map_err(refused)?;
@@ -84,7 +94,7 @@ fn listed(inspection: &Inspection, file: &Path, now: SystemTime, style: Style) -
     text.push_str(&format!("  {}\n", style.paint(Colour::Dim, &line(&rows[0]))));
     for (entry, row) in entries.iter().zip(&rows[1..]) {
         text.push_str(&format!("  {}", style.paint(Colour::Bold, &line(row))));
-        if entry.is_signing_key {
+        if can_sign(entry) {
             let arrow = if style.unicode { "←" } else { "<-" };
             text.push_str(&style.paint(Colour::Green, &format!("  {arrow} signing key")));
         }
@@ -150,11 +160,15 @@ fn below(entry: &EntryInfo, style: Style) -> String {
     text
 }
 
+/// By its certificate or JWK, and by the key itself as far as that could be opened.
+fn can_sign(entry: &EntryInfo) -> bool {
+    let is_flawed = entry.opened == Some(true) && entry.problem.is_some();
+    entry.is_signing_key && !is_flawed
+}
+
 /// The table that names the signing key; `None` where there is none that could be used.
 fn snippet(inspection: &Inspection, file: &Path, password: &PasswordArgs) -> Option<String> {
-    let usable =
-        |entry: &&EntryInfo| entry.is_signing_key && (entry.opened == Some(true) || entry.problem.is_none());
-    let mut signing = inspection.entries.iter().filter(usable);
+    let mut signing = inspection.entries.iter().filter(|entry| can_sign(entry));
     let (entry, another) = (signing.next()?, signing.next().is_some());
     let keys = inspection.entries.iter().filter(|entry| entry.kind == EntryKind::PrivateKey).count();
 

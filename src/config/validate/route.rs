@@ -66,6 +66,7 @@ impl Checker<'_> {
             exchange: grant.exchange,
         };
         self.warn_of_no_method_left(&route);
+        self.warn_of_more_scope_than_reading_needs(&route);
         Some(route)
     }
 

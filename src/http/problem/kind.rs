@@ -112,6 +112,8 @@ kinds! {
     HeadTooLarge, "head-too-large", 431, http_request_error, Client, "The request's head is too large";
     /// Refused in a way that only a person can mend.
     TokenRefused, "token-refused", 502, proxy_configuration_error, Token, "Maskinporten refuses a token";
+    /// Altinn's refusal of a token that Maskinporten gave.
+    ExchangeRefused, "exchange-refused", 502, proxy_configuration_error, Token, "Altinn refuses to exchange the token";
     UpstreamDns, "upstream-dns", 502, dns_error, Upstream, "The upstream's name does not resolve";
     UpstreamUnreachable, "upstream-unreachable", 502, destination_ip_unroutable, Upstream, "The upstream cannot be reached";
     UpstreamRefused, "upstream-refused", 502, connection_refused, Upstream, "The upstream refuses connections";

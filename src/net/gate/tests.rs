@@ -308,7 +308,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         any::<bool>(),
         prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..4),
     ));
-    ("[A-Z]{1,7}", "/[!-~]{0,30}", fields, body).prop_map(|(method, target, fields, body)| {
+    ("[A-Z]{1,7}", "/[!-\"$-~]{0,30}", fields, body).prop_map(|(method, target, fields, body)| {
         let mut bytes = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n").into_bytes();
         for (name, value) in fields {
             let special = ["host", "content-length", "transfer-encoding", "upgrade"];

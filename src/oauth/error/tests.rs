@@ -46,3 +46,22 @@ fn a_refusal_becomes_the_member_of_a_problem_document() {
     let busy = MaskinportenError { error: "temporarily_unavailable".into(), ..unknown };
     assert_eq!(busy.class(), Class::Transient);
 }
+
+#[test]
+fn a_code_that_stands_in_the_address_of_its_explanation_alone_is_told() {
+    let refusal = |description: &str, uri: Option<&str>| MaskinportenError {
+        status: 400,
+        error: "invalid_grant".to_owned(),
+        error_description: Some(description.to_owned()),
+        error_uri: uri.map(str::to_owned),
+        entry: [Some(description), uri].into_iter().flatten().find_map(mp::lookup),
+    };
+    let plain = refusal("Client not found.", Some("https://maskinporten.no/errors/MP-100"));
+    assert_eq!(plain.code(), Some("MP-100"));
+    assert_eq!(plain.to_string(), "invalid_grant: Client not found. [MP-100]");
+    let named = refusal("Unknown type (MP-301).", Some("https://maskinporten.no/errors/MP-301"));
+    assert_eq!(named.to_string(), "invalid_grant: Unknown type (MP-301).");
+    let new = refusal("Something new.", Some("https://maskinporten.no/errors/MP-999"));
+    assert_eq!((new.entry, new.code()), (None, Some("MP-999")), "no row, but a code to search for");
+    assert_eq!(refusal("Something else.", None).to_string(), "invalid_grant: Something else.");
+}

@@ -63,6 +63,15 @@ fn an_implausible_number_gives_way_to_the_token() {
 }
 
 #[test]
+fn a_date_that_lies_makes_no_living_token_dead() {
+    let life =
+        |server: u64, local: u64| length(Some(&json!(119)), Some(NOW + 120), Some(at(server)), at(local));
+    assert_eq!(life(NOW + 3600, NOW), Ok(secs(119)));
+    assert_eq!(life(NOW - 3600, NOW), Ok(secs(119)));
+    assert_eq!(life(NOW + 3600, NOW + 3600), Err(AnswerFault::Dead), "both clocks say so");
+}
+
+#[test]
 fn milliseconds_are_cut_to_the_tokens_end() {
     assert_eq!(length(Some(&json!(60_000)), Some(NOW + 60), Some(at(NOW)), at(NOW)), Ok(secs(60)));
     // Our own clock, which may be off, does not overrule the answer.

@@ -1,8 +1,11 @@
 // A Java program that knows of a proxy and of nothing else: Client.java PORT HOST PATH.
 // Trust comes from -Djavax.net.ssl.trustStore.
+import java.net.HttpURLConnection;
 import java.net.InetSocketAddress;
+import java.net.Proxy;
 import java.net.ProxySelector;
 import java.net.URI;
+import java.net.URL;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
@@ -23,6 +26,17 @@ class Client {
                     System.out.println(response.statusCode() + " " + response.version() + " " + response.body());
                 }
             }
+        }
+        // The client of java.net, which old programs and many libraries use.
+        var address = new InetSocketAddress("127.0.0.1", Integer.parseInt(args[0]));
+        for (var scheme : new String[] {"https", "http"}) {
+            var connection = (HttpURLConnection) new URL(scheme + "://" + args[1] + args[2])
+                    .openConnection(new Proxy(Proxy.Type.HTTP, address));
+            connection.setReadTimeout(30_000);
+            connection.setDoOutput(true);
+            connection.getOutputStream().write("from Java".getBytes());
+            var body = new String(connection.getInputStream().readAllBytes());
+            System.out.println(connection.getResponseCode() + " HttpURLConnection " + body);
         }
         System.exit(0);
     }

@@ -3,7 +3,9 @@
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each area uses its own part")]
 
+pub mod admin;
 pub mod certificates;
+pub mod numbers;
 pub mod peer;
 pub mod program;
 pub mod prometheus;
@@ -283,3 +285,17 @@ pub fn private(path: &Path) {
 
 #[cfg(not(unix))]
 pub fn private(_: &Path) {}
+
+/// Sees to it that the process may have `count` files open, where the system lets it.
+#[cfg(unix)]
+pub fn open_files(count: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limits = getrlimit(Resource::Nofile);
+    let wanted = limits.maximum.map_or(count, |maximum| maximum.min(count));
+    if limits.current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limits }).expect("more files");
+    }
+}
+
+#[cfg(not(unix))]
+pub fn open_files(_: u64) {}

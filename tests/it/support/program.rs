@@ -140,12 +140,17 @@ impl Program {
         self.child.id()
     }
 
+    #[cfg(unix)]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        let pid = rustix::process::Pid::from_raw(id).expect("a process id");
+        rustix::process::kill_process(pid, signal).expect("a signal");
+    }
+
     /// Asks it to stop, as an orchestrator does, and waits for the end.
     #[cfg(unix)]
     pub async fn stop(mut self) -> Ended {
-        let id = i32::try_from(self.child.id()).expect("a process id");
-        let pid = rustix::process::Pid::from_raw(id).expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        self.signal(rustix::process::Signal::TERM);
         let mut status = None;
         until("the program ends", || {
             status = self.child.try_wait().expect("a status");
