@@ -105,7 +105,7 @@ pub struct Running {
 pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
     let loaded = load()?;
     let config = Arc::new(loaded.config);
-    let boot = Boot::of(&config);
+    let boot = Boot::of(&config, &options);
     let listener = listen("listen", &config.listen)?;
     let admin = config.admin.as_ref().map(|address| listen("admin", address)).transpose()?;
     let tls = config.inbound.tls.as_ref().map(net::server_tls).transpose().map_err(StartError::InboundTls)?;

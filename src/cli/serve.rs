@@ -21,8 +21,9 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     process::runtime()?.block_on(async {
         let bound = app::bind(load, options(logging.access())).await.map_err(setup::of_start)?;
         let addresses = bound.running().addresses;
-        announce(&addresses);
+        // Who reads that it listens may send a signal.
         let (stop, abort) = process::signals()?;
+        announce(&addresses);
         let outcome = bound.run(stop, abort).await.map_err(setup::of_start)?;
         end(outcome)
     })

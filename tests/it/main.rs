@@ -11,10 +11,10 @@ mod http1;
 mod http2;
 mod identities;
 mod inbound;
-#[cfg(unix)]
 mod logs;
 mod problems;
 mod relay;
+mod reload;
 mod smoke;
 mod smuggling;
 mod streaming;

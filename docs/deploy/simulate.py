@@ -19,8 +19,8 @@ import sys
 # replicas, identities (distinct tokens), life in seconds, outage in seconds
 SCENARIOS = [
     (2, 1, 120, 60),
-    (3, 10, 120, 20),
     (3, 10, 120, 60),
+    (3, 10, 120, 90),
     (3, 10, 3600, 600),
     (6, 50, 120, 60),
     (6, 50, 3600, 600),
@@ -31,10 +31,11 @@ SCENARIOS = [
 
 # What the proxy does (src/oauth): a token is refreshed when this share of its life has passed, and
 # used until a tenth of the life, ten seconds at most, is left.
-REFRESH = (0.60, 0.68)
-# After a failure a replica asks nothing for a pause that doubles from 1 s to 15 s, of which half is
-# jitter; then one attempt goes ahead, and where it succeeds, all others.
-FIRST_PAUSE, LONGEST_PAUSE = 1, 15
+REFRESH = (0.32, 0.36)
+# After a failure a replica asks nothing for a pause that doubles from 1 s to 60 s, of which half is
+# jitter, but never for longer than a tenth of what is left of a token, nor than 6 s where there is
+# none. Then one attempt goes ahead, and where it succeeds, all others.
+FIRST_PAUSE, LONGEST_PAUSE, COLD_PAUSE, SHORTEST_PAUSE = 1, 60, 6, 0.05
 
 
 def simulate(replicas, identities, life, outage, *, rollout, seed=1):
@@ -54,22 +55,26 @@ def simulate(replicas, identities, life, outage, *, rollout, seed=1):
         start = rollout * replica / replicas
         due = [(start, identity) for identity in range(identities)]
         usable_until = {}
-        shut_until, failures = 0.0, 0
+        shut_since, pause, share, failures = 0.0, 0.0, 1.0, 0
         while due:
             now, identity = heapq.heappop(due)
             if now >= end:
                 break
+            # How long one waits depends on what there is to lose by waiting.
+            left = usable_until.get(identity, 0) - now
+            patience = min(max(left / 10, SHORTEST_PAUSE), LONGEST_PAUSE) if left > 0 else COLD_PAUSE
+            shut_until = shut_since + min(pause, patience) * share
             if now < shut_until:
                 heapq.heappush(due, (shut_until, identity))
                 continue
             per_second[int(now)] += 1
             if outage_from <= now < outage_to:
-                pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures) * rng.uniform(0.5, 1)
+                pause, share = min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures), rng.uniform(0.5, 1)
                 failures += 1
-                shut_until = now + pause
-                heapq.heappush(due, (shut_until, identity))
+                shut_since = now
+                heapq.heappush(due, (now + max(min(pause, patience) * share, SHORTEST_PAUSE), identity))
                 continue
-            failures = 0
+            pause, failures = 0.0, 0
             if now > usable_until.get(identity, now):
                 ran_out += 1
             usable_until[identity] = now + life - min(life / 10, 10)

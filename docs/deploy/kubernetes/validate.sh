@@ -4,18 +4,14 @@
 # schemas along.
 set -euo pipefail
 cd "$(dirname "$0")"
+. ../tools.sh
 
 # The oldest version whose fields the manifests use (a sleep as preStop hook), and a current one.
 versions=(1.30 1.34)
-pinned="kubernetes-validate==1.37.0"
 
-venv="${XDG_CACHE_HOME:-$HOME/.cache}/maskinporten-proxy/$pinned"
-if [[ ! -x "$venv/bin/kubernetes-validate" ]]; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "$pinned"
-fi
-
+tool="$(python_tool kubernetes-validate==1.37.0)"
+export PYTHONPATH="$tool"
 for version in "${versions[@]}"; do
-    "$venv/bin/kubernetes-validate" --strict --kubernetes-version "$version" ./*.yaml
+    "$tool/bin/kubernetes-validate" --strict --kubernetes-version "$version" ./*.yaml
 done
-"$venv/bin/python" hardened.py ./*.yaml
+python3 hardened.py ./*.yaml
