@@ -6,7 +6,7 @@
 #[path = "cli/support.rs"]
 mod support;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -342,7 +342,7 @@ fn a_token_endpoint_that_is_down() {
         Folder::of_changed(sandbox, &echo(sandbox, ""), |config| {
             config.replace(&endpoint, &format!("http://127.0.0.1:{port}/token"))
         })
-        .hide(&port.to_string(), "CLOSED")
+        .hide_port(port, "CLOSED")
     };
     online("token-endpoint-down", 1, TOKEN, down);
     online("check-endpoint-down", 1, CHECK, down);
@@ -405,7 +405,7 @@ fn an_upstream_that_is_down() {
     online("check-upstream-down", 1, CHECK, |sandbox| {
         let port = closed_port();
         let route = echo(sandbox, "").replace(&sandbox.echo_url(), &format!("http://127.0.0.1:{port}/"));
-        Folder::of(sandbox, &route).hide(&port.to_string(), "CLOSED")
+        Folder::of(sandbox, &route).hide_port(port, "CLOSED")
     });
 }
 
@@ -433,7 +433,7 @@ fn an_upstream_whose_tls_is_not_to_be_trusted() {
             let route = secured_route(sandbox, "localhost", port);
             Folder::of(sandbox, &format!("{route}\n[upstream]\nca_file = \"ca.pem\"\n"))
                 .file("ca.pem", &pem)
-                .hide(&port.to_string(), "TLS")
+                .hide_port(port, "TLS")
         });
     }
 }
@@ -448,7 +448,7 @@ fn a_port_that_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
     for (name, code, command) in [("serve-port-taken", 1, SERVE), ("check-port-taken", 0, OFFLINE)] {
-        let folder = changed("127.0.0.1:0", &address.to_string()).hide(&address.port().to_string(), "TAKEN");
+        let folder = changed("127.0.0.1:0", &address.to_string()).hide_port(address.port(), "TAKEN");
         let ran = folder.run(command);
         assert_eq!(ran.code, code, "{}{}", ran.stdout, ran.stderr);
         if let Some(wrong) = ran.compare(name, &folder) {
@@ -643,10 +643,14 @@ fn every_code_stands_in_the_troubleshooting_page() {
     }
 }
 
-/// A port that nothing listens on.
+/// A port that nothing listens on, and that no other test can get: it is bound, and stays so.
 fn closed_port() -> u16 {
-    let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
-    gone.local_addr().expect("an address").port()
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).expect("a port");
+    let address = socket.local_addr().expect("an address").as_socket().expect("an IP address");
+    std::mem::forget(socket);
+    address.port()
 }
 
 fn secured_route(sandbox: &Sandbox, host: &str, port: u16) -> String {
@@ -654,7 +658,7 @@ fn secured_route(sandbox: &Sandbox, host: &str, port: u16) -> String {
 }
 
 fn secured(sandbox: &Sandbox, host: &str, port: u16) -> Folder {
-    Folder::of(sandbox, &secured_route(sandbox, host, port)).hide(&port.to_string(), "TLS")
+    Folder::of(sandbox, &secured_route(sandbox, host, port)).hide_port(port, "TLS")
 }
 
 fn certificate(name: &str) -> CertificateParams {

@@ -78,11 +78,10 @@ impl Folder {
             credentials.kid,
             issuer = sandbox.issuer(),
         );
-        let port = sandbox.addr().port().to_string();
         // Lives are counted from before the token was asked for.
         Self::with(&change(config))
             .file("key.pem", &KEY)
-            .hide(&port, "PORT")
+            .hide_port(sandbox.addr().port(), "PORT")
             .hide(" 118 s", " 119 s")
             .hide(" 1801 s", " 1800 s")
             .hide(" 1799 s", " 1800 s")
@@ -124,6 +123,11 @@ impl Folder {
     pub(crate) fn hide(mut self, text: &str, shown: &str) -> Self {
         self.hidden.push((text.to_owned(), shown.to_owned()));
         self
+    }
+
+    /// The same for a port behind its colon.
+    pub(crate) fn hide_port(self, port: u16, shown: &str) -> Self {
+        self.hide(&format!(":{port}"), &format!(":{shown}"))
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

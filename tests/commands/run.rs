@@ -197,7 +197,7 @@ async fn without_a_token_the_command_is_not_started() {
     let (dir, _) = echo(&sandbox).replace(&client_id, "6c6b9ba0-0000-4000-8000-000000000000").write();
     let ended = shell(dir.path(), "touch started").await;
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(ended.stderr.contains("\nerror: no token is to be had\n"), "{}", ended.stderr);
+    assert!(ended.stderr.lines().any(|line| line == "error: no token is to be had"), "{}", ended.stderr);
     assert!(ended.stderr.contains("\nhint: check client_id and environment"), "{}", ended.stderr);
     assert!(!dir.path().join("started").exists());
 }

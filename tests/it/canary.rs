@@ -390,6 +390,9 @@ async fn the_commands_say_nothing_of_the_secrets() {
         "token --route nobody-has-this",
         "token --route allowed",
         "healthcheck",
+        "run -- true",
+        "run --proxy-env -- true",
+        "init --no-input",
     ] {
         let args: Vec<&str> = words.split(' ').collect();
         let ended = on_a_thread(dir, &env, &args, "").await;

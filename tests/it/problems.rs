@@ -258,6 +258,15 @@ async fn tokens(album: &mut Album) {
         assert!(refusal[member].as_str().is_some_and(|text| text.len() > 10), "{member}: {refusal}");
     }
 
+    sandbox.control().faults().clear(Service::Token);
+    sandbox.control().faults().always(Service::Altinn, Fault::status(StatusCode::FORBIDDEN));
+    let app = Setup::new(&sandbox)
+        .route_with("api", "/", &sandbox.echo_url(), "exchange = \"altinn\"")
+        .start_cold()
+        .await;
+    let response = app.get("/").await;
+    album.proxy(&app, ProblemKind::ExchangeRefused, &response).await;
+
     sandbox.control().faults().always(Service::Token, Fault::unavailable("7"));
     let app = Setup::new(&sandbox).route("api", "/", &sandbox.echo_url()).start_cold().await;
     let response = app.get("/").await;

@@ -41,8 +41,10 @@ pub(super) fn key(args: &InitArgs, asker: &mut Asker) -> Result<Key, Failure> {
     Ok(Key { file, alias, password_env, kid })
 }
 
-/// The file and, where it can be read, its content.
-fn file(args: &InitArgs, asker: &mut Asker) -> Result<(PathBuf, Option<Secret<Vec<u8>>>), Failure> {
+/// The content of a key file, where it can be read.
+type Content = Option<Secret<Vec<u8>>>;
+
+fn file(args: &InitArgs, asker: &mut Asker) -> Result<(PathBuf, Content), Failure> {
     let given = args.key.as_ref().map(|path| path.to_string_lossy().into_owned());
     let is_person = asker.is_person() && given.is_none();
     let question = Question::new("--key", "Keystore, PEM or JWK with the key").given(given);
@@ -112,9 +114,7 @@ fn opened(
     });
     match password {
         None => first.ok(),
-        Some(store) => {
-            told(keys::inspect(bytes.expose(), &Passwords { store: Some(store), key: None })).or(None)
-        }
+        Some(store) => told(keys::inspect(bytes.expose(), &Passwords { store: Some(store), key: None })),
     }
 }
 

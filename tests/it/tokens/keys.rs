@@ -12,7 +12,7 @@ use maskinporten_proxy::sandbox::{CertificateSpec, RegisteredKey, Sandbox};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::support::{App, Setup, private, sandbox, until};
+use crate::support::{App, private, sandbox, until};
 use crate::tokens::{echo, token_of};
 
 /// A new key: as a file, and as the sandbox registers it in place of the old one.
