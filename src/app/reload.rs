@@ -29,7 +29,7 @@ pub(super) struct Reloader {
     live: Arc<Live>,
     surroundings: Arc<Surroundings>,
     interval: Duration,
-    on_hangup: bool,
+    hangups: Hangups,
 }
 
 /// What the process was started with.
@@ -39,17 +39,20 @@ pub(super) struct Boot {
     tls: Option<TlsFiles>,
     /// Taken before anything that it names was opened, so that no later change is missed.
     watch: Watch,
+    /// From here on SIGHUP no longer ends the process.
+    hangups: Hangups,
 }
 
 type TlsFiles = Vec<Option<[u8; 32]>>;
 
 impl Boot {
     /// To be called between loading `config` and opening what it names.
-    pub(super) fn of(config: &Arc<Config>) -> Self {
+    pub(super) fn of(config: &Arc<Config>, options: &Options) -> Self {
         Self {
             config: Arc::clone(config),
             tls: config.inbound.tls.as_ref().map(tls_files),
             watch: Watch::new(&watched(config)),
+            hangups: hangups(options.reload_on_hangup),
         }
     }
 }
@@ -63,20 +66,19 @@ impl Reloader {
         options: &Options,
     ) -> Self {
         let watch = std::mem::take(&mut boot.watch);
-        let (interval, on_hangup) = (options.watch_interval, options.reload_on_hangup);
-        Self { load, boot, watch, live, surroundings, interval, on_hangup }
+        let hangups = std::mem::take(&mut boot.hangups);
+        Self { load, boot, watch, live, surroundings, interval: options.watch_interval, hangups }
     }
 
     /// Never ends by itself.
     pub(super) async fn run(mut self) {
-        let mut hangups = hangups(self.on_hangup);
         let mut reminder = Reminder::new(self.surroundings.clock.wall());
         let mut tick = tokio::time::interval(self.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut asked = tokio::select! {
                 _ = tick.tick() => false,
-                () = hangups.next() => true,
+                () = self.hangups.next() => true,
             };
             reminder.look(&self.live.load(), self.surroundings.clock.wall());
             let mut changed: BTreeSet<PathBuf> = self.look().await.into_iter().collect();
@@ -91,7 +93,7 @@ impl Reloader {
                 }
                 asked = tokio::select! {
                     _ = tick.tick() => false,
-                    () = hangups.next() => true,
+                    () = self.hangups.next() => true,
                 };
                 let more = self.look().await;
                 if more.is_empty() {
@@ -230,6 +232,7 @@ fn names(paths: &BTreeSet<PathBuf>) -> String {
 }
 
 /// SIGHUP, where there is such a thing.
+#[derive(Default)]
 struct Hangups {
     #[cfg(unix)]
     signal: Option<tokio::signal::unix::Signal>,

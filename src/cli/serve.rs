@@ -8,7 +8,7 @@ use super::failure::Outcome;
 use super::{process, setup};
 use crate::app::{self, Addresses, Options};
 use crate::clock::Clock;
-use crate::net;
+use crate::net::{self, Patience};
 use crate::telemetry::AccessLog;
 
 /// How often the watched files are looked at.
@@ -21,15 +21,22 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     process::runtime()?.block_on(async {
         let bound = app::bind(load, options(logging.access())).await.map_err(setup::of_start)?;
         let addresses = bound.running().addresses;
-        announce(&addresses);
+        // Who reads that it listens may send a signal.
         let (stop, abort) = process::signals()?;
+        announce(&addresses);
         let outcome = bound.run(stop, abort).await.map_err(setup::of_start)?;
         end(outcome)
     })
 }
 
 pub(super) fn options(access_log: AccessLog) -> Options {
-    Options { clock: Clock::system(), access_log, watch_interval: WATCH_INTERVAL, reload_on_hangup: true }
+    Options {
+        clock: Clock::system(),
+        access_log,
+        watch_interval: WATCH_INTERVAL,
+        reload_on_hangup: true,
+        patience: Patience::default(),
+    }
 }
 
 fn announce(addresses: &Addresses) {

@@ -1,16 +1,24 @@
 //! Integration tests: the real app on free ports, a file for each area.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod support;
 
 mod admin;
 mod canary;
+mod drain;
 mod forward;
 mod guards;
 mod http1;
+mod http2;
 mod identities;
 mod inbound;
-#[cfg(unix)]
 mod logs;
 mod problems;
+mod relay;
+mod reload;
 mod smoke;
+mod smuggling;
+mod streaming;
 mod tokens;
+mod upgrade;

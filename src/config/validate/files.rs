@@ -17,13 +17,16 @@ impl Checker<'_> {
     }
 }
 
-/// The mode of a file that anyone but its owner may touch.
+/// The mode of a file that anyone but its owner may touch. The group of somebody else's file is
+/// let be: it is how this process comes to read it (Kubernetes' `fsGroup`).
 #[cfg(unix)]
 fn mode_for_others(path: &std::path::Path) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::MetadataExt as _;
 
-    let mode = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.permissions().mode() & 0o7777;
-    (mode & 0o077 != 0).then_some(mode)
+    let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let mode = metadata.mode() & 0o7777;
+    let own = metadata.uid() == rustix::process::geteuid().as_raw();
+    (mode & if own { 0o077 } else { 0o007 } != 0).then_some(mode)
 }
 
 /// Other platforms have no mode to judge by.
