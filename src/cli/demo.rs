@@ -40,6 +40,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
             env: BTreeMap::new(),
             cwd: files.0.clone(),
         };
+        let options = Options { reload_on_hangup: false, ..serve::options(logging.access()) };
         let bound = app::bind(setup::loader(request), options).await.map_err(|error| {
             setup::of_start(error)
                 .hint("the demo's ports can be chosen: demo --listen 127.0.0.1:0 --admin 127.0.0.1:0")

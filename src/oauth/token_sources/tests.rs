@@ -5,8 +5,10 @@ use serde_json::json;
 use super::*;
 use crate::oauth::Profile;
 use crate::oauth::testing::{
-    Bench, Endpoint, TestSigner, answer, config, refusal_answer, token_answer, unsigned_jwt, until,
+    Bench, Endpoint, TestSigner, answer, config, idle_identity, refusal_answer, token_answer, unsigned_jwt,
+    until,
 };
+use crate::secret::Secret;
 
 async fn numbered() -> Endpoint {
     Endpoint::start(|number, _| token_answer(&format!("token-{number}"), 7200)).await
