@@ -20,7 +20,11 @@ fn exchange(recorder: &Arc<Recorder>, route: RouteId, uri: &Uri, host: &HeaderVa
     exchange.set_host(host.clone());
     exchange.set_route(route);
     if waited {
+        exchange.waits_for_token();
         exchange.token_ready();
+    }
+    exchange.sending(None);
+    if waited {
         exchange.connected();
     }
     exchange.head_arrived();

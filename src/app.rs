@@ -23,7 +23,9 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Listen, Loaded};
 use crate::http::via::Via;
-use crate::net::{self, CONNECTIONS_WITHIN, Drain, DrainWatch, Listener, Outcome, TUNNELS_WITHIN, TlsError};
+use crate::net::{
+    self, CONNECTIONS_WITHIN, Drain, DrainWatch, Listener, Outcome, Patience, TUNNELS_WITHIN, TlsError,
+};
 use crate::oauth::{Setup, TokenSources, token_sources};
 use crate::state::{BuildError, Live, State, Surroundings, WayOut};
 use crate::telemetry::{AccessLog, Collector, Recorder, Telemetry};
@@ -42,6 +44,8 @@ pub struct Options {
     pub access_log: AccessLog,
     /// How often the watched files are looked at.
     pub watch_interval: Duration,
+    /// How long clients and upstreams may take over heads and bodies.
+    pub patience: Patience,
     /// Whether SIGHUP asks for a reload; where it does not, it is left as it was found.
     pub reload_on_hangup: bool,
 }
@@ -128,6 +132,7 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
         inbound_tls: tls.is_some(),
         inbound_client_ca: config.inbound.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
         via: Via::for_this_process(),
+        patience: options.patience,
     });
     let state = State::build(Arc::clone(&config), &surroundings, Some(&way_out))?;
     surroundings.sources.reconcile(&state.fixed_sources());

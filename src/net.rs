@@ -9,6 +9,7 @@ mod copy;
 mod drain;
 mod gate;
 mod listener;
+mod patience;
 mod serve;
 mod timer;
 mod tls;
@@ -20,7 +21,8 @@ pub use self::drain::{
 };
 pub use self::gate::{BadChunk, Refusal};
 pub use self::listener::{Accepted, Listener};
-pub use self::serve::{Call, Interim, Never, Peer, accept_tls, serve};
+pub use self::patience::Patience;
+pub use self::serve::{Call, Interim, Never, Peer, accept_tls, serve, serve_with};
 pub use self::timer::Deadline;
 pub use self::tls::{ClientTls, TlsError, client_tls, server_tls};
 pub use self::transport::{Stream, Transport};

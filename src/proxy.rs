@@ -28,7 +28,7 @@ use crate::config::Access;
 use crate::guard::{Admission, Admitted, Cors, Form, Tunnel};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::{framing, path};
-use crate::net::{Call, DrainWatch};
+use crate::net::{Call, DrainWatch, Patience};
 use crate::oauth::{Authorization, TokenSource};
 use crate::routing::Match;
 use crate::state::{Live, RouteState, State, Surroundings};
@@ -88,10 +88,11 @@ async fn serve(
 ) -> Result<Response<Body>, Infallible> {
     let mut cors = None;
     let mut exchange = Some(worker.recorder.begin(request.method().clone(), request.uri().clone()));
+    let version = request.version();
     let state = worker.live.load_full();
     let relay = Relay { worker: &worker, state: &state, call: &call, inside };
     let outcome = relay.answer(request, &mut cors, &mut exchange).await;
-    let mut response = body::respond(outcome, exchange);
+    let mut response = body::respond(outcome, exchange, version);
     // Our errors, too, are for the page to read.
     if let Some(cors) = cors {
         cors.apply(response.headers_mut());
@@ -279,6 +280,8 @@ impl Relay<'_> {
             exchange.sending(body.received());
         }
         let connector = &self.state.way_out.connector;
+        let patience = self.worker.surroundings.patience;
+        let body = body.within(patience.body);
         let sent = self.worker.pool.send(connector, origin, head, body, &self.call.interim).await;
         if let Some(exchange) = exchange {
             match &sent {
@@ -291,7 +294,8 @@ impl Relay<'_> {
                 Err(_) => {}
             }
         }
-        sent.map_err(error::of_upstream)
+        let response = sent.map_err(error::of_upstream)?;
+        Ok(response.map(|body| body.within(patience.body)))
     }
 }
 
@@ -338,6 +342,11 @@ impl Worker {
 
     pub fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
+    }
+
+    /// How long its clients may take.
+    pub fn patience(&self) -> Patience {
+        self.surroundings.patience
     }
 
     pub fn drain(&self) -> &DrainWatch {

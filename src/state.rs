@@ -22,6 +22,7 @@ use crate::config::{Config, Listen, Route, SecretSourceError, UpstreamSettings};
 use crate::guard::{Policy, Service, Settings};
 use crate::http::via::Via;
 use crate::keys::{KeyError, SigningKey};
+use crate::net::Patience;
 use crate::oauth::{TokenHttp, TokenSource, TokenSources};
 use crate::routing::{ForwardTable, Pattern, RouteTable};
 use crate::telemetry::{RouteId, Telemetry};
@@ -48,6 +49,8 @@ pub struct Surroundings {
     /// Whether it asks its clients for certificates.
     pub inbound_client_ca: bool,
     pub via: Via,
+    /// How long clients and upstreams may take.
+    pub patience: Patience,
 }
 
 /// See the [module](self).

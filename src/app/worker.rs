@@ -141,10 +141,10 @@ async fn connection(worker: Rc<Worker>, accepted: Accepted, tls: Option<TlsAccep
             Err(error) => return tracing::debug!(client = ?address, "no TLS with a client: {error}"),
         },
     };
-    let drain = worker.drain().clone();
+    let (drain, patience) = (worker.drain().clone(), worker.patience());
     let handler =
         move |request: Request<Incoming>, call: Call| proxy::handle(Rc::clone(&worker), request, call);
-    net::serve(transport, Arc::new(peer), drain, handler).await;
+    net::serve_with(patience, transport, Arc::new(peer), drain, handler).await;
 }
 
 /// Serves the admin listener on the current thread until the drain begins.

@@ -35,7 +35,7 @@ use crate::state::{BuildError, Template, WayOut};
 pub(super) use self::key::date;
 
 pub(super) fn run(global: &Global, args: &CheckArgs) -> Outcome {
-    let _logging = setup::quiet_logging(global)?;
+    let _logging = setup::silent_logging(global)?;
     process::harden();
     let mut report = Report::new(args.json, language::of(args.lang));
     let request = setup::request(global, setup::upstream(args.upstream.as_ref()));

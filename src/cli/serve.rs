@@ -8,7 +8,7 @@ use super::failure::Outcome;
 use super::{process, setup};
 use crate::app::{self, Addresses, Options};
 use crate::clock::Clock;
-use crate::net;
+use crate::net::{self, Patience};
 use crate::telemetry::AccessLog;
 
 /// How often the watched files are looked at.
@@ -30,7 +30,13 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
 }
 
 pub(super) fn options(access_log: AccessLog) -> Options {
-    Options { clock: Clock::system(), access_log, watch_interval: WATCH_INTERVAL, reload_on_hangup: true }
+    Options {
+        clock: Clock::system(),
+        access_log,
+        watch_interval: WATCH_INTERVAL,
+        reload_on_hangup: true,
+        patience: Patience::default(),
+    }
 }
 
 fn announce(addresses: &Addresses) {

@@ -64,12 +64,21 @@ pub(super) fn logging(global: &Global) -> Result<Logging, Failure> {
     start_logging(LogOptions::from_env(format(global)))
 }
 
+/// For commands that run something else: warnings alone, unless `RUST_LOG` asks for more.
+pub(super) fn quiet_logging(global: &Global) -> Result<Logging, Failure> {
+    logging_from(global, "warn")
+}
+
 /// For commands whose output is their result: what goes wrong is told once, as their error, and
 /// the log says nothing more unless `RUST_LOG` asks for it.
-pub(super) fn quiet_logging(global: &Global) -> Result<Logging, Failure> {
+pub(super) fn silent_logging(global: &Global) -> Result<Logging, Failure> {
+    logging_from(global, "error")
+}
+
+fn logging_from(global: &Global, level: &str) -> Result<Logging, Failure> {
     let mut options = LogOptions::from_env(format(global));
     if std::env::var_os("RUST_LOG").is_none() {
-        options.filter = "error".to_owned();
+        options.filter = level.to_owned();
     }
     start_logging(options)
 }

@@ -15,7 +15,7 @@ use crate::oauth::{self, Identity, Language, Observer, Setup, TokenError, TokenS
 use crate::state::{self, Template, WayOut};
 
 pub(super) fn run(global: &Global, args: &TokenArgs) -> Outcome {
-    let _logging = setup::quiet_logging(global)?;
+    let _logging = setup::silent_logging(global)?;
     process::harden();
     let config = setup::load(global, setup::upstream(args.upstream.as_ref()))?.config;
     let grant = chosen(&config, args)?;
@@ -117,11 +117,7 @@ pub(super) fn refused(error: &TokenError) -> Failure {
     let fix = error.fix(language);
     let mut failure = Failure::run_time(error.clone());
     if let Some(entry) = error.maskinporten().and_then(|refusal| refusal.entry) {
-        let cause = entry.cause(language);
-        failure = failure.context(match entry.code {
-            Some(code) => format!("{cause} ({code})"),
-            None => cause.to_owned(),
-        });
+        failure = failure.context(entry.cause(language));
     }
     failure.context("no token is to be had").maybe_hint((!fix.is_empty()).then(|| fix.to_owned()))
 }

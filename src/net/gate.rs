@@ -35,16 +35,13 @@ use tokio::io::{AsyncRead, ReadBuf};
 use self::chunked::Chunked;
 use self::head::Scanner;
 use self::write::Linger;
+use super::patience::Patience;
 use super::timer::Deadline;
 use super::transport::Transport;
 
 pub use self::head::Refusal;
 pub(crate) use self::shared::{Shared, interim_head};
 
-/// From the first byte of a request head to its last.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a kept-alive connection may stand idle.
-pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Idle for this long, a connection gives its buffers back.
 const PARK_AFTER: Duration = Duration::from_millis(250);
 /// What is held back behind an upgrade request, in bytes.
@@ -89,6 +86,7 @@ pub(crate) struct Gate {
     /// Something was written since the last flush that went through.
     dirty: bool,
     shared: Arc<Shared>,
+    patience: Patience,
 }
 
 enum State {
@@ -114,7 +112,12 @@ enum Body {
 }
 
 impl Gate {
+    #[cfg(test)]
     pub(crate) fn new(io: Transport, shared: Arc<Shared>) -> Self {
+        Self::with(io, shared, Patience::default())
+    }
+
+    pub(crate) fn with(io: Transport, shared: Arc<Shared>, patience: Patience) -> Self {
         Self {
             io,
             state: State::Head,
@@ -129,6 +132,7 @@ impl Gate {
             linger: None,
             dirty: false,
             shared,
+            patience,
         }
     }
 
@@ -161,14 +165,14 @@ impl Gate {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
                     if !self.head_timed {
                         self.head_timed = true;
-                        self.deadline.set(HEAD_TIMEOUT);
+                        self.deadline.set(self.patience.head);
                     }
                     self.held.extend_from_slice(buf.filled());
                 }
                 Poll::Ready(_) => return Poll::Ready(Opening::Nothing),
                 Poll::Pending => {
                     if !self.deadline.is_set() {
-                        self.deadline.set(IDLE_TIMEOUT);
+                        self.deadline.set(self.patience.idle);
                     }
                     ready!(self.deadline.poll_passed(cx));
                     return Poll::Ready(Opening::Nothing);
@@ -182,7 +186,7 @@ impl Gate {
         self.held = Vec::new();
         self.scanner = Scanner::default();
         self.head_timed = false;
-        self.deadline.set(IDLE_TIMEOUT - PARK_AFTER);
+        self.deadline.set(self.patience.idle.saturating_sub(PARK_AFTER));
     }
 
     fn hand_out(&mut self, buf: &mut ReadBuf<'_>) {
@@ -211,7 +215,7 @@ impl Gate {
         }
         if begun && !self.head_timed {
             self.head_timed = true;
-            self.deadline.set(HEAD_TIMEOUT);
+            self.deadline.set(self.patience.head);
         } else if !self.deadline.is_set() {
             self.deadline.set(PARK_AFTER);
         }

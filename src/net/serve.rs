@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use self::service::Adapter;
 use super::drain::{ConnectionGuard, DrainWatch, Phase, Turn};
 use super::gate::{Gate, Opening, Refusal, Shared, interim_head};
+use super::patience::Patience;
 use super::transport::Transport;
 
 /// From the connection's start to the end of its TLS handshake.
@@ -120,6 +121,23 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
 {
+    serve_with(Patience::default(), transport, peer, drain, handler).await;
+}
+
+/// As [`serve`], with other times.
+pub async fn serve_with<F, R, B, E>(
+    patience: Patience,
+    transport: Transport,
+    peer: Arc<Peer>,
+    drain: DrainWatch,
+    handler: F,
+) where
+    F: Fn(Request<Incoming>, Call) -> R + Clone + 'static,
+    R: Future<Output = Result<Response<B>, E>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+{
     let guard = drain.connection();
     let shared = Arc::new(Shared::default());
     let mut turns = Turns::new(&drain);
@@ -127,10 +145,10 @@ where
         Transport::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         _ => false,
     };
-    let mut gate = Gate::new(transport, shared.clone());
+    let mut gate = Gate::with(transport, shared.clone(), patience);
     let adapter = Adapter::new(handler, peer, shared.clone());
     if agreed_on_h2 {
-        return serve_http2(gate.into_opaque(), adapter, turns, guard).await;
+        return serve_http2(gate.into_opaque(), adapter, turns, guard, patience).await;
     }
     loop {
         let opening = poll_fn(|cx| {
@@ -141,7 +159,7 @@ where
         });
         match opening.await {
             Opening::Nothing => return,
-            Opening::Http2 => return serve_http2(gate.into_opaque(), adapter, turns, guard).await,
+            Opening::Http2 => return serve_http2(gate.into_opaque(), adapter, turns, guard, patience).await,
             Opening::Http1 => {}
         }
         match serve_http1(gate, adapter.clone(), &mut turns).await {
@@ -226,8 +244,13 @@ enum End {
     Parked,
 }
 
-async fn serve_http2<F, R, B, E>(gate: Gate, adapter: Adapter<F>, mut turns: Turns, guard: ConnectionGuard)
-where
+async fn serve_http2<F, R, B, E>(
+    gate: Gate,
+    adapter: Adapter<F>,
+    mut turns: Turns,
+    guard: ConnectionGuard,
+    patience: Patience,
+) where
     F: Fn(Request<Incoming>, Call) -> R + Clone + 'static,
     R: Future<Output = Result<Response<B>, E>> + 'static,
     B: Body<Data = Bytes> + 'static,
@@ -265,7 +288,7 @@ where
         if shared.is_busy() {
             idle.clear();
         } else if !idle.is_set() && !draining {
-            idle.set(super::gate::IDLE_TIMEOUT);
+            idle.set(patience.idle);
         }
         if idle.poll_passed(cx).is_ready() {
             connection.as_mut().graceful_shutdown();

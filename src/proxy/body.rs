@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ::http::{Response, StatusCode};
+use ::http::{Response, StatusCode, Version};
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
@@ -17,6 +17,8 @@ use crate::upstream::{ResponseBody, ResponseBodyError};
 /// A response's body. The exchange that it belongs to is recorded when it is dropped.
 pub struct Body {
     kind: Kind,
+    /// The client speaks HTTP/2, where a head that is the end of its stream says so.
+    http2: bool,
     /// Its last byte, or an error, has been given out.
     ended: bool,
     exchange: Option<Exchange>,
@@ -28,7 +30,11 @@ enum Kind {
 }
 
 /// Makes the response of whatever came of a request. The one place where errors become responses.
-pub(super) fn respond(outcome: Result<Answer, Problem>, mut exchange: Option<Exchange>) -> Response<Body> {
+pub(super) fn respond(
+    outcome: Result<Answer, Problem>,
+    mut exchange: Option<Exchange>,
+    version: Version,
+) -> Response<Body> {
     let response = match outcome {
         Ok(Answer::Relayed(response)) => {
             if let Some(exchange) = &mut exchange
@@ -56,7 +62,7 @@ pub(super) fn respond(outcome: Result<Answer, Problem>, mut exchange: Option<Exc
     }
     // A 101 or the 200 to a CONNECT opens a tunnel, which has an exchange of its own.
     debug_assert!(response.status() != StatusCode::CONTINUE, "interim responses take another way");
-    response.map(|kind| Body { kind, ended: false, exchange })
+    response.map(|kind| Body { kind, http2: version == Version::HTTP_2, ended: false, exchange })
 }
 
 impl Drop for Body {
@@ -97,6 +103,8 @@ impl HttpBody for Body {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     hop_by_hop::strip_trailers(trailers);
+                    // hyper asks for nothing behind them.
+                    self.ended = true;
                 }
                 if let Some(data) = frame.data_ref() {
                     self.count(data.remaining());
@@ -115,7 +123,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Own(body) => body.is_end_stream(),
-            Kind::Upstream(body) => body.is_end_stream(),
+            Kind::Upstream(body) => body.is_end_stream() || (self.http2 && body.is_bodiless()),
         }
     }
 

@@ -64,13 +64,13 @@ pub(super) fn tunnel(
             }
         };
         drop(exchange);
-        let drain = worker.drain().clone();
+        let (drain, patience) = (worker.drain().clone(), worker.patience());
         let tunnel = Arc::new(tunnel);
         let handler = move |request: Request<Incoming>, call: Call| {
             super::handle_inside(Rc::clone(&worker), Arc::clone(&tunnel), request, call)
         };
         tokio::select! {
-            () = net::serve(transport, Arc::new(peer), drain, handler) => {}
+            () = net::serve_with(patience, transport, Arc::new(peer), drain, handler) => {}
             () = guard.cut() => {}
         }
     });

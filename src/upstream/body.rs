@@ -58,6 +58,7 @@ struct Source {
     dropped_trailers: Vec<HeaderName>,
     /// More came than is held.
     overflown: bool,
+    timeout: Duration,
     /// Frames that have come.
     frames: u64,
     /// The client has been asked for more and has not sent it yet.
@@ -101,12 +102,21 @@ impl RequestBody {
             trailers: None,
             dropped_trailers: Vec::new(),
             overflown,
+            timeout: BODY_TIMEOUT,
             frames: 0,
             waiting: false,
             ended: false,
             fault: None,
         };
         Self(Kind::Streaming(Box::new(Streaming::new(Rc::new(RefCell::new(source)), false))))
+    }
+
+    /// Gives up when nothing of it has come for `timeout`, in place of a minute.
+    pub fn within(self, timeout: Duration) -> Self {
+        if let Kind::Streaming(streaming) = &self.0 {
+            streaming.source.borrow_mut().timeout = timeout;
+        }
+        self
     }
 
     /// Leaves these fields out of the trailers; those of the connection, of framing and of
@@ -231,7 +241,7 @@ impl Streaming {
             Poll::Pending => {
                 source.waiting = true;
                 if !self.deadline.is_set() {
-                    self.deadline.set(BODY_TIMEOUT);
+                    self.deadline.set(source.timeout);
                 }
                 ready!(self.deadline.poll_passed(cx));
                 source.fault = Some(ClientFault::Stalled);

@@ -153,6 +153,7 @@ impl Http1 {
             incoming,
             driver: if ended { Driver::Ended } else { Driver::Inline(self, host.clone()) },
             deadline: Deadline::default(),
+            timeout: BODY_TIMEOUT,
         };
         if !replay.is_finished() {
             body.detach();
@@ -171,6 +172,7 @@ pub(super) struct Http1Body {
     incoming: Incoming,
     driver: Driver,
     deadline: Deadline,
+    timeout: Duration,
 }
 
 enum Driver {
@@ -194,7 +196,7 @@ impl Http1Body {
         match outcome {
             Poll::Pending => {
                 if !self.deadline.is_set() {
-                    self.deadline.set(BODY_TIMEOUT);
+                    self.deadline.set(self.timeout);
                 }
                 if self.deadline.poll_passed(cx).is_pending() {
                     return Poll::Pending;
@@ -218,6 +220,10 @@ impl Http1Body {
                 Poll::Ready(None)
             }
         }
+    }
+
+    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
     pub(super) fn is_end_stream(&self) -> bool {

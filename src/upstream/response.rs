@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
@@ -70,6 +71,16 @@ impl ResponseBody {
 
     pub(super) fn upgraded(stream: UpstreamStream, early: Bytes) -> Self {
         Self(Kind::Upgraded(Some(Box::new(Upgraded { stream, early }))))
+    }
+
+    /// Gives up when nothing of it has come for `timeout`, in place of a minute.
+    pub fn within(mut self, timeout: Duration) -> Self {
+        match &mut self.0 {
+            Kind::Http1(body) => body.set_timeout(timeout),
+            Kind::Http2(body) => body.set_timeout(timeout),
+            Kind::Empty | Kind::Bodiless | Kind::Upgraded(_) => {}
+        }
+        self
     }
 
     /// The connection under a 101.

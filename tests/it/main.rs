@@ -4,14 +4,19 @@ mod support;
 
 mod admin;
 mod canary;
+mod drain;
 mod forward;
 mod guards;
 mod http1;
+mod http2;
 mod identities;
 mod inbound;
-#[cfg(unix)]
 mod logs;
 mod problems;
+mod relay;
 mod reload;
 mod smoke;
+mod smuggling;
+mod streaming;
 mod tokens;
+mod upgrade;

@@ -49,6 +49,8 @@ pub(super) struct Report {
     style: Style,
     /// Whether somebody watches while it waits.
     watched: bool,
+    /// Whether a line says what is being waited for.
+    waiting: bool,
     findings: Vec<Finding>,
 }
 
@@ -95,14 +97,18 @@ impl Report {
             language,
             json,
             style: Style::of_stdout(),
-            watched: std::io::stderr().is_terminal() && !json,
+            watched: !json
+                && std::io::stderr().is_terminal()
+                && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb"),
+            waiting: false,
             findings: Vec::new(),
         }
     }
 
     /// Says what is being waited for, on a terminal alone; the next finding takes its place.
-    pub(super) fn waiting(&self, what: &str) {
+    pub(super) fn waiting(&mut self, what: &str) {
         if self.watched {
+            self.waiting = true;
             let mut stderr = std::io::stderr().lock();
             // Whoever does not see it misses nothing.
             let _ = write!(stderr, "\r\x1b[K{what} …").and_then(|()| stderr.flush());
@@ -110,7 +116,7 @@ impl Report {
     }
 
     pub(super) fn add(&mut self, finding: Finding) -> Result<(), Failure> {
-        if self.watched {
+        if std::mem::take(&mut self.waiting) {
             let mut stderr = std::io::stderr().lock();
             let _ = write!(stderr, "\r\x1b[K").and_then(|()| stderr.flush());
         }

@@ -137,12 +137,10 @@ pub(super) fn refused(name: String, error: &TokenError, language: Language) -> F
     let fix = error.fix(language);
     let finding =
         Finding::fail(name, told(error, language)).maybe_hint((!fix.is_empty()).then(|| fix.to_owned()));
-    let Some(entry) = error.maskinporten().and_then(|refusal| refusal.entry) else { return finding };
-    let cause = entry.cause(language);
-    finding.cause(match entry.code {
-        Some(code) => format!("{cause} ({code})"),
-        None => cause.to_owned(),
-    })
+    match error.maskinporten().and_then(|refusal| refusal.entry) {
+        Some(entry) => finding.cause(entry.cause(language)),
+        None => finding,
+    }
 }
 
 /// What Maskinporten says is left in its own words.

@@ -43,7 +43,7 @@ pub enum Refusal {
     LengthAndEncoding,
     #[error("a CONNECT request has a body")]
     ConnectBody,
-    #[error("the head was not complete within {} seconds", super::HEAD_TIMEOUT.as_secs())]
+    #[error("the head took too long to arrive (more than 30 seconds)")]
     Timeout,
 }
 

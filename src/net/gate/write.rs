@@ -10,8 +10,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{Gate, State};
 use crate::net::timer::Deadline;
 
-/// How long the client may leave what is written to it unread.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// After the close: silence that ends the wait for the client's own close, and the whole of it.
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
 const LINGER_WHOLE: Duration = Duration::from_secs(30);
@@ -135,7 +133,7 @@ impl Gate {
             return outcome;
         }
         if !self.write_deadline.is_set() {
-            self.write_deadline.set(WRITE_TIMEOUT);
+            self.write_deadline.set(self.patience.body);
         }
         ready!(self.write_deadline.poll_passed(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client has read nothing for 60 s")))

@@ -1,6 +1,7 @@
 //! A response's body as it comes over HTTP/2.
 
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
@@ -18,6 +19,7 @@ pub(crate) struct Http2Body {
     /// What is left of the announced length.
     left: Option<u64>,
     deadline: Deadline,
+    timeout: Duration,
     data_ended: bool,
     _upload: Option<Upload>,
     _active: Active,
@@ -30,8 +32,8 @@ impl Http2Body {
         upload: Option<Upload>,
         active: Active,
     ) -> Self {
-        let deadline = Deadline::default();
-        Self { stream, left: length, deadline, data_ended: false, _upload: upload, _active: active }
+        let (deadline, timeout) = (Deadline::default(), BODY_TIMEOUT);
+        Self { stream, left: length, deadline, timeout, data_ended: false, _upload: upload, _active: active }
     }
 
     pub(crate) fn poll_frame(
@@ -44,7 +46,7 @@ impl Http2Body {
             return outcome;
         }
         if !self.deadline.is_set() {
-            self.deadline.set(BODY_TIMEOUT);
+            self.deadline.set(self.timeout);
         }
         ready!(self.deadline.poll_passed(cx));
         Poll::Ready(Some(Err(ResponseBodyError::Stalled)))
@@ -77,6 +79,10 @@ impl Http2Body {
             Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
             Err(error) => Poll::Ready(Some(Err(ResponseBodyError::Http2(error)))),
         }
+    }
+
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {

@@ -138,3 +138,15 @@ async fn a_wait_that_the_client_gives_up_is_the_upstreams_too() {
     assert_slow_in(&entry, "head");
     assert_eq!((&entry["failed"], &entry["bytes_in"]), (&"client".into(), &5.into()), "{entry}");
 }
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_is_told_as_connecting() {
+    let sandbox = sandbox().await;
+    let closed =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let app = Setup::new(&sandbox).route("down", "/", &format!("http://{closed}")).start().await;
+    assert_eq!(app.get("/").await.status, 502);
+    let entry = requests(&app, 1).await.remove(0);
+    assert!(phase(&entry, "connect") > phase(&entry, "head"), "{entry}");
+    assert_eq!((&entry["failed"], phase(&entry, "body")), (&"upstream".into(), 0.0), "{entry}");
+}

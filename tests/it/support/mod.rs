@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod certificates;
+pub mod h2;
 pub mod numbers;
 pub mod peer;
 pub mod program;
@@ -22,12 +23,13 @@ use std::time::Duration;
 use maskinporten_proxy::app::{self, Options, Running};
 use maskinporten_proxy::clock::Clock;
 use maskinporten_proxy::config::{self, Listen, LoadRequest, Overrides};
-use maskinporten_proxy::net::Outcome;
+use maskinporten_proxy::net::{Outcome, Patience};
 use maskinporten_proxy::sandbox::{Sandbox, SandboxOptions};
 use maskinporten_proxy::secret::Secret;
 use maskinporten_proxy::telemetry::AccessLog;
 use tokio::sync::oneshot;
 
+pub use self::h2::{H2Client, H2Upstream};
 pub use certificates::Authority;
 pub use peer::{Peer, Scripted};
 pub use raw::{LIMIT, Raw, RawResponse};
@@ -57,6 +59,7 @@ pub async fn sandbox_with(options: SandboxOptions) -> Sandbox {
 pub struct Setup {
     dir: tempfile::TempDir,
     text: String,
+    patience: Patience,
 }
 
 impl Setup {
@@ -77,7 +80,7 @@ impl Setup {
             credentials.client_id,
             credentials.kid,
         );
-        Self { dir, text }
+        Self { dir, text, patience: Patience::default() }
     }
 
     /// A route that asks for the scope of the sandbox's demonstration API.
@@ -112,6 +115,12 @@ impl Setup {
         self
     }
 
+    /// Less time for clients and upstreams than the program gives them.
+    pub fn patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -132,12 +141,12 @@ impl Setup {
 
     /// Starts the app and waits for no token.
     pub async fn start_cold(self) -> App {
-        App::start(self.dir, &self.text, Clock::system()).await
+        App::start(self.dir, &self.text, Clock::system(), self.patience).await
     }
 
     /// The same with clocks under the test's control.
     pub async fn start_cold_with(self, clock: Clock) -> App {
-        App::start(self.dir, &self.text, clock).await
+        App::start(self.dir, &self.text, clock, self.patience).await
     }
 }
 
@@ -154,7 +163,7 @@ pub struct App {
 }
 
 impl App {
-    async fn start(dir: tempfile::TempDir, text: &str, clock: Clock) -> Self {
+    async fn start(dir: tempfile::TempDir, text: &str, clock: Clock, patience: Patience) -> Self {
         let config = dir.path().join("proxy.toml");
         std::fs::write(&config, text).expect("a written configuration");
         let request = LoadRequest {
@@ -168,6 +177,7 @@ impl App {
             clock,
             access_log: AccessLog::off(),
             watch_interval: Duration::from_millis(20),
+            patience,
             reload_on_hangup: true,
         };
         let (started, running) = oneshot::channel();

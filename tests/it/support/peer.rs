@@ -95,10 +95,11 @@ impl Drop for Scripted {
 }
 
 impl Peer {
-    /// A request's head with its empty line; `None` where the proxy closes before.
+    /// A request's head with its empty line, octets beyond ASCII as Latin-1; `None` where the proxy
+    /// closes before.
     pub async fn head(&mut self) -> Option<String> {
         let head = self.until(b"\r\n\r\n").await?;
-        Some(String::from_utf8(head).expect("an ASCII head"))
+        Some(head.into_iter().map(char::from).collect())
     }
 
     /// Bytes up to and with `end`; `None` where the proxy closes before.
@@ -137,6 +138,12 @@ impl Peer {
         while self.fill().await.is_some() {
             self.buffer.clear();
         }
+    }
+
+    /// The stream, to speak another protocol on. Nothing of it has been read.
+    pub fn into_stream(self) -> Box<dyn Stream> {
+        assert!(self.buffer.is_empty(), "something was read");
+        self.stream
     }
 
     /// Ends the sending side as the protocol wants it (`close_notify` included).

@@ -35,6 +35,11 @@ impl Raw {
         Self { stream, buffer: Vec::new() }
     }
 
+    /// On a connection that was made elsewhere.
+    pub fn on(stream: TcpStream) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         // A peer that has closed already is the test's business when it reads.
         let _ = self.stream.write_all(bytes.as_ref()).await;
@@ -123,6 +128,12 @@ impl Raw {
         std::mem::take(&mut self.buffer)
     }
 
+    /// What comes until the peer closes or answers no more; for tests of what must not come.
+    pub async fn rest_within(&mut self) -> Vec<u8> {
+        self.shutdown().await;
+        self.rest().await
+    }
+
     /// Whether the peer has closed, with nothing left to read.
     pub async fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.fill().await
@@ -162,6 +173,11 @@ impl Raw {
 
     pub async fn shutdown(&mut self) {
         let _ = self.stream.shutdown().await;
+    }
+
+    /// Bytes that have been read and not been asked for.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
     }
 
     pub fn into_inner(self) -> TcpStream {
