@@ -6,12 +6,13 @@ ARG RUST_VERSION=1.95
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
 WORKDIR /build
 COPY . .
+ARG REVISION=unknown
 # The caches keep the registry and the compiled dependencies from one build to the next; what the
 # final image needs is copied out of them. The compiler that comes with the image is all that
 # aws-lc-sys and mimalloc ask for: no cmake, no Go, no OpenSSL.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/build/target,sharing=locked \
-    cargo build --release --locked --bin maskinporten-proxy \
+    MASKINPORTEN_PROXY_COMMIT="$REVISION" cargo build --release --locked --bin maskinporten-proxy \
     && install -D -m 0755 target/release/maskinporten-proxy /out/usr/local/bin/maskinporten-proxy \
     && install -D -m 0644 -t /out/usr/share/doc/maskinporten-proxy LICENSE-APACHE LICENSE-MIT \
     && install -d -m 0755 /out/etc/maskinporten-proxy

@@ -46,7 +46,7 @@ fn root() -> &'static Path {
 /// Every page, by its path in the repository.
 fn pages() -> BTreeMap<PathBuf, String> {
     let mut pages = BTreeMap::new();
-    for folder in ["", "docs", "deploy", "benches", "fuzz", "tests/e2e", "tests/keystores"] {
+    for folder in ["", "docs", "docs/deploy", "benches", "fuzz", "tests/e2e", "tests/keystores"] {
         let Ok(entries) = std::fs::read_dir(root().join(folder)) else { continue };
         for entry in entries {
             let path = entry.expect("an entry").path();
@@ -116,6 +116,19 @@ fn every_configuration_loads() {
     };
     let error = load(dir.path(), &completed(&broken)).expect_err("a typo is refused");
     assert!(error.contains("intercpet"), "{error}");
+}
+
+#[test]
+fn the_manifests_configurations_load() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for manifest in ["gateway.yaml", "sidecar.yaml"] {
+        let path = root().join("docs/deploy/kubernetes").join(manifest);
+        let text = std::fs::read_to_string(&path).expect("a manifest");
+        let (_, block) = text.split_once("  proxy.toml: |\n").expect("a configuration");
+        let lines = block.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
+        let configuration: String = lines.map(|line| format!("{}\n", line.trim_start())).collect();
+        load(dir.path(), &configuration).unwrap_or_else(|error| panic!("{manifest}: {error}"));
+    }
 }
 
 /// The block with what it lacks. Keys outside any table are a route's, unless they are of those
@@ -259,7 +272,7 @@ fn every_shell_block_is_valid_shell() {
 
 #[test]
 fn scripts_targets_and_files_that_are_named_are_there() {
-    let ours = ["src/", "docs/", "deploy/", "tests/", "benches/", "fuzz/", ".ci/", ".github/"];
+    let ours = ["src/", "docs/", "tests/", "benches/", "fuzz/", ".ci/", ".github/"];
     let plain = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "./_-".contains(c));
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("a manifest");
     let mut missing = Vec::new();
