@@ -19,7 +19,7 @@ pub use self::copy::{Carried, TUNNEL_IDLE, copy_bidirectional};
 pub use self::drain::{
     CONNECTIONS_WITHIN, ConnectionGuard, Drain, DrainWatch, Outcome, Phase, TUNNELS_WITHIN, TunnelGuard,
 };
-pub use self::gate::{BadChunk, Refusal};
+pub use self::gate::{BadChunk, Measured, Refusal, measure_chunked, measure_head};
 pub use self::listener::{Accepted, Listener};
 pub use self::patience::Patience;
 pub use self::serve::{Call, Interim, Never, Peer, accept_tls, serve, serve_with};

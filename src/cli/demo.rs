@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use super::args::{DemoArgs, Global};
 use super::failure::{Failure, Outcome};
 use super::{process, serve, setup};
-use crate::app::{self, Addresses};
+use crate::app::{self, Addresses, Options};
 use crate::config::{Listen, LoadRequest, Overrides};
 use crate::sandbox::{Sandbox, SandboxOptions};
 
@@ -40,11 +40,11 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
             env: BTreeMap::new(),
             cwd: files.0.clone(),
         };
-        let bound =
-            app::bind(setup::loader(request), serve::options(logging.access())).await.map_err(|error| {
-                setup::of_start(error)
-                    .hint("the demo's ports can be chosen: demo --listen 127.0.0.1:0 --admin 127.0.0.1:0")
-            })?;
+        let options = Options { reload_on_hangup: false, ..serve::options(logging.access()) };
+        let bound = app::bind(setup::loader(request), options).await.map_err(|error| {
+            setup::of_start(error)
+                .hint("the demo's ports can be chosen: demo --listen 127.0.0.1:0 --admin 127.0.0.1:0")
+        })?;
         let running = bound.running();
         let (stop, abort) = process::signals()?;
         let shown = async {

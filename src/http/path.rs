@@ -21,7 +21,9 @@ pub struct Unjoinable;
 /// `rest` is what follows the route's prefix: empty, or beginning with `/`. It is judged as a
 /// lenient server would read it: `%2E`, `%2F` and `%5C` decoded once (in either case), `\` as
 /// `/`, path parameters cut off (`..;x` is `..`), and empty segments not counted, since some
-/// servers merge slashes. What stays inside is fine and is sent as it is. Allocates nothing.
+/// servers merge slashes. Other servers decode less, and for them `a%2Fb` is one segment and not
+/// two: so what stands between two real slashes is entered once at most, however many names an
+/// encoded slash makes of it. What stays inside is fine and is sent as it is. Allocates nothing.
 ///
 /// # Errors
 ///
@@ -32,15 +34,18 @@ pub fn check(rest: &str) -> Result<(), Climb> {
     }
     let mut depth = 0_usize;
     let mut segment = Segment::Empty;
-    for byte in Lenient(rest.as_bytes()) {
-        if byte == b'/' {
-            depth = segment.leave(depth)?;
-            segment = Segment::Empty;
-        } else {
-            segment = segment.grown(byte);
-        }
+    // Whether something between the last real slash and here has been entered.
+    let mut entered = false;
+    for piece in Lenient(rest.as_bytes()) {
+        let Piece::Separator { real } = piece else {
+            segment = segment.grown(piece);
+            continue;
+        };
+        depth = segment.leave(depth, entered)?;
+        entered = !real && (entered || segment.is_entered());
+        segment = Segment::Empty;
     }
-    segment.leave(depth).map(drop)
+    segment.leave(depth, entered).map(drop)
 }
 
 /// The path and query to ask the upstream for: its own path, then what follows the route's
@@ -94,44 +99,65 @@ enum Segment {
 }
 
 impl Segment {
-    fn grown(self, byte: u8) -> Self {
-        match (self, byte) {
+    fn grown(self, piece: Piece) -> Self {
+        match (self, piece) {
             (parameters @ Self::Parameters { .. }, _) => parameters,
-            (segment, b';') => {
+            (segment, Piece::Semicolon) => {
                 Self::Parameters { up: matches!(segment, Self::DotDot), name: matches!(segment, Self::Name) }
             }
-            (Self::Empty, b'.') => Self::Dot,
-            (Self::Dot, b'.') => Self::DotDot,
+            (Self::Empty, Piece::Dot) => Self::Dot,
+            (Self::Dot, Piece::Dot) => Self::DotDot,
             _ => Self::Name,
         }
     }
 
-    /// The depth after this segment.
-    fn leave(self, depth: usize) -> Result<usize, Climb> {
+    /// The depth after this segment, which counts only if nothing beside it was `entered`.
+    fn leave(self, depth: usize, entered: bool) -> Result<usize, Climb> {
         match self {
             Self::DotDot | Self::Parameters { up: true, .. } => depth.checked_sub(1).ok_or(Climb),
-            Self::Name | Self::Parameters { name: true, .. } => Ok(depth + 1),
+            Self::Name | Self::Parameters { name: true, .. } if !entered => Ok(depth + 1),
             _ => Ok(depth),
         }
     }
+
+    /// Whether no other segment may count up to the next real slash: behind a name, and behind
+    /// parameters, to which some servers count encoded slashes.
+    fn is_entered(self) -> bool {
+        matches!(self, Self::Name | Self::Parameters { .. })
+    }
 }
 
-/// The bytes of a path with `%2E`, `%2F` and `%5C` decoded and `\` as `/`.
+/// What a byte of a path, or an escape, is to a lenient server.
+#[derive(Clone, Copy)]
+enum Piece {
+    /// `/`, or `real: false`: what only some servers take for one.
+    Separator {
+        real: bool,
+    },
+    Dot,
+    Semicolon,
+    Other,
+}
+
+/// A path with `%2E`, `%2F` and `%5C` decoded once.
 struct Lenient<'a>(&'a [u8]);
 
 impl Iterator for Lenient<'_> {
-    type Item = u8;
+    type Item = Piece;
 
-    fn next(&mut self) -> Option<u8> {
-        let (byte, rest) = match self.0 {
-            [b'%', b'2', b'e' | b'E', rest @ ..] => (b'.', rest),
-            [b'%', b'2', b'f' | b'F', rest @ ..] | [b'%', b'5', b'c' | b'C', rest @ ..] => (b'/', rest),
-            [b'\\', rest @ ..] => (b'/', rest),
-            [byte, rest @ ..] => (*byte, rest),
+    fn next(&mut self) -> Option<Piece> {
+        let (piece, rest) = match self.0 {
+            [b'%', b'2', b'e' | b'E', rest @ ..] | [b'.', rest @ ..] => (Piece::Dot, rest),
+            [b'%', b'2', b'f' | b'F', rest @ ..]
+            | [b'%', b'5', b'c' | b'C', rest @ ..]
+            | [b'\\', rest @ ..] => (Piece::Separator { real: false }, rest),
+            [b'/', rest @ ..] => (Piece::Separator { real: true }, rest),
+            [b';', rest @ ..] => (Piece::Semicolon, rest),
+            [_, rest @ ..] => (Piece::Other, rest),
             [] => return None,
         };
         self.0 = rest;
-        Some(byte)
+        Some(piece)
     }
 }
 

@@ -18,6 +18,7 @@
 
 mod chunked;
 mod head;
+mod measure;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ use super::timer::Deadline;
 use super::transport::Transport;
 
 pub use self::head::Refusal;
+pub use self::measure::{Measured, measure_chunked, measure_head};
 pub(crate) use self::shared::{Shared, interim_head};
 
 /// Idle for this long, a connection gives its buffers back.

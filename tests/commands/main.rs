@@ -1,8 +1,8 @@
 //! The real binary, command by command: exit codes, what is printed where, and what is written.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
 #![cfg(unix)]
 
-#[allow(unused_imports, reason = "the support of the other tests, of which these use a part")]
 #[path = "../it/support/mod.rs"]
 mod support;
 

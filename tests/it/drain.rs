@@ -199,14 +199,31 @@ async fn a_tunnel_and_an_upgrade_outlive_the_drain_of_requests() {
     let mut socket = Raw::connect(process.proxy).await;
     let handshake = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     assert_eq!(socket.exchange(handshake).await.status, 101);
+    let other = Scripted::start(|mut peer, _| async move {
+        while let Some(bytes) = peer.some().await {
+            peer.write(bytes).await;
+        }
+    })
+    .await;
+    let mut tunnel = Raw::connect(process.proxy).await;
+    let authority = other.address;
+    tunnel.write(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n")).await;
+    let opened = tunnel.until(b"\r\n\r\n").await.expect("a head");
+    assert!(opened.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&opened));
+
     process.signal(Signal::TERM);
     next(&mut process.log, "finishing what is under way").await;
-    for word in ["one", "two", "three"] {
-        socket.write(word).await;
-        socket.until(word.as_bytes()).await.expect("an echo while it drains");
+    for open in [&mut socket, &mut tunnel] {
+        for word in ["one", "two", "three"] {
+            open.write(word).await;
+            open.until(word.as_bytes()).await.expect("an echo while it drains");
+        }
     }
-    assert!(process.is_running());
     drop(socket);
+    tunnel.write("four").await;
+    tunnel.until(b"four").await.expect("an echo after the upgrade has ended");
+    assert!(process.is_running(), "it waits for the tunnel");
+    drop(tunnel);
     assert_eq!(process.ended(Duration::from_secs(9)).await.code(), Some(0));
 }
 

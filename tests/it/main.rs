@@ -1,5 +1,7 @@
 //! Integration tests: the real app on free ports, a file for each area.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod support;
 
 mod admin;

@@ -102,7 +102,7 @@ pub(super) fn needs_restart(
         ("threads", boot.threads != now.threads),
         ("inbound.tls", tls),
     ];
-    changed.into_iter().filter_map(|(key, changed)| changed.then(|| key.to_owned())).collect()
+    changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -86,10 +86,30 @@ async fn memory_is_bounded() {
     assert!(bench.sources.len() <= 1002, "{}", bench.sources.len());
 }
 
+#[tokio::test]
+async fn a_hundred_thousand_identities_are_the_most_that_is_held() {
+    let bench = Bench::with_capacity(CAPACITY);
+    let nobody = idle_identity(&bench);
+    let person = |number: usize| nobody.clone().with_pid(Secret::new(format!("{number:011}")));
+    for number in 0..CAPACITY + CAPACITY / 20 {
+        bench.sources.source(&person(number));
+        if number % 1000 == 0 {
+            bench.clock.advance(Duration::from_millis(1));
+        }
+    }
+    // The shards share the bound, rounded up, and fill evenly but for chance.
+    let held = bench.sources.len();
+    assert!((CAPACITY * 9 / 10..=CAPACITY + 256).contains(&held), "{held}");
+    let people: HashSet<_> =
+        bench.sources.all().iter().filter_map(|source| source.identity().pid().map(str::to_owned)).collect();
+    let newest = CAPACITY..CAPACITY + CAPACITY / 20;
+    assert!(newest.map(|number| format!("{number:011}")).all(|number| people.contains(&number)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn spent_sources_are_swept_out() {
     let bench = Bench::new();
-    let identity = crate::oauth::testing::idle_identity(&bench);
+    let identity = idle_identity(&bench);
     bench.sources.source(&identity.with_consumer_org("910753614"));
     assert_eq!(bench.sources.len(), 1);
     tokio::time::sleep(Duration::from_secs(61)).await;

@@ -61,6 +61,10 @@ const CLIMBING: &[&str] = &[
     "/..;%2fx",
     "/a/b/../../../x",
     "/..?x",
+    // One segment to servers that leave encoded slashes alone, and two to others.
+    "/a%2fb/../../x",
+    "/a%5Cb/../../x",
+    "/a/..;x%2fy/../x",
 ];
 
 #[tokio::test]

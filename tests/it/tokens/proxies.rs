@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::program::Program;
 use crate::support::{Authority, Raw, RawResponse, private, sandbox};
+use crate::tokens::problem;
 
 /// An HTTP proxy that knows no names: whatever it is asked to connect to is a TLS server before
 /// `target`. It keeps what it was asked for.
@@ -90,6 +91,8 @@ async fn the_environments_proxy_is_used_for_all_that_is_not_loopback_or_excepted
         "[upstream]\nca_file = \"ca.pem\"\nconnect_timeout = \"300ms\"\n".to_owned(),
         client("far", "https://maskinporten.example.test/token", "https://altinn.example.test"),
         client("near", &sandbox.token_endpoint(), &sandbox.altinn_url()),
+        client("apart", "https://maskinporten.invalid/token", "https://altinn.invalid"),
+        route("apart", &sandbox.echo_url(), "apart", ""),
         route("far", "https://api.example.test/echo", "far", "exchange = \"altinn\""),
         route("near", &sandbox.echo_url(), "near", "exchange = \"altinn\""),
         // Of the documentation's addresses (RFC 5737): nobody answers there.
@@ -117,6 +120,8 @@ async fn the_environments_proxy_is_used_for_all_that_is_not_loopback_or_excepted
     };
     assert_eq!(outbound.take(), asked);
 
+    let response = fetch(program.proxy_address(), "/apart").await;
+    problem(&response, 503, "token-unavailable");
     let response = fetch(program.proxy_address(), "/near").await;
     assert_eq!(response.status, 200, "{}", response.text());
     for path in ["/excepted", "/named"] {
