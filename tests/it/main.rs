@@ -2,7 +2,6 @@
 
 // Many of them send signals or use sockets in the file system.
 #![cfg(unix)]
-
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod support;
