@@ -1,7 +1,5 @@
 //! Integration tests: the real app on free ports, a file for each area.
 
-// Many of them send signals or use sockets in the file system.
-#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod support;
@@ -16,6 +14,7 @@ mod http2;
 mod identities;
 mod inbound;
 mod logs;
+mod main_job;
 mod problems;
 mod relay;
 mod reload;
