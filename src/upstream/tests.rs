@@ -194,6 +194,40 @@ async fn closing_upstream(reads_second: bool) -> (SocketAddr, Log) {
     (address, log)
 }
 
+/// As after a change of network: connections that stood are silent, and new ones are served.
+#[tokio::test]
+async fn connections_that_lead_nowhere_are_dropped_together() {
+    local(async {
+        let address = upstream(|mut stream, number| async move {
+            let mut served = 0;
+            while read_head(&mut stream).await.is_some() {
+                served += 1;
+                if number < 2 && served > 1 {
+                    std::future::pending::<()>().await;
+                }
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            }
+        })
+        .await;
+        let patience = UpstreamSettings { response_timeout: Duration::from_millis(300), ..settings() };
+        let (pool, connector, origin) = (Pool::new(), connector(patience), origin(address));
+        let none = Interim::none();
+        let both = tokio::join!(
+            pool.send_whole(&connector, &origin, request("GET", "/"), &none),
+            pool.send_whole(&connector, &origin, request("GET", "/"), &none),
+        );
+        text(both.0.unwrap()).await;
+        text(both.1.unwrap()).await;
+        assert_eq!(pool.counts(), (2, 0));
+
+        let error = fetch(&pool, &connector, &origin, "GET").await.unwrap_err();
+        assert!(matches!(error, UpstreamError::ResponseTimeout { .. }), "{error:?}");
+        assert_eq!(pool.counts(), (0, 0), "the other one is no better");
+        assert_eq!(fetch(&pool, &connector, &origin, "GET").await.unwrap(), "ok");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_connection_that_was_closed_while_idle_does_no_harm() {
     local(async {

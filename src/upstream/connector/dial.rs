@@ -124,4 +124,30 @@ mod tests {
         let error = race(vec![dead], "test".into()).await.unwrap_err();
         assert_eq!(error.proxy_status(), "connection_refused");
     }
+
+    /// The queue of a listener that accepts nobody is full: to whom comes next it says nothing.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_address_that_says_nothing_is_not_waited_for() {
+        use socket2::{Domain, Socket, Type};
+        let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        silent.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        silent.listen(0).unwrap();
+        let silent_address = silent.local_addr().unwrap().as_socket().unwrap();
+        let mut queued = Vec::new();
+        // The queue of length 0 holds one; one more may be on its way into it.
+        for _ in 0..8 {
+            let connect = TcpStream::connect(silent_address);
+            match tokio::time::timeout(Duration::from_millis(100), connect).await {
+                Ok(connected) => queued.push(connected.unwrap()),
+                Err(_) => break,
+            }
+        }
+        assert!(queued.len() < 8, "the queue never fills");
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let live = listener.local_addr().unwrap();
+        let stream = race(vec![silent_address, live], "test".into()).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), live);
+    }
 }
