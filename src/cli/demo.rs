@@ -24,7 +24,7 @@ use crate::sandbox::{Sandbox, SandboxOptions};
 const SHOWN: usize = 600;
 
 pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
-    let logging = setup::logging(global)?;
+    let logging = setup::demo_logging(global)?;
     process::harden();
     let files = Files::make()?;
     process::runtime()?.block_on(async {

@@ -64,6 +64,12 @@ pub(super) fn logging(global: &Global) -> Result<Logging, Failure> {
     start_logging(LogOptions::from_env(format(global)))
 }
 
+/// For the demo: what `serve` logs, without the advice on the configuration, which is not the
+/// user's.
+pub(super) fn demo_logging(global: &Global) -> Result<Logging, Failure> {
+    logging_from(global, "info,maskinporten_proxy::app=error")
+}
+
 /// For commands that run something else: warnings alone, unless `RUST_LOG` asks for more.
 pub(super) fn quiet_logging(global: &Global) -> Result<Logging, Failure> {
     logging_from(global, "warn")
