@@ -110,11 +110,10 @@ class Api:
 class TokenEndpoint:
     """Passes grants on to the sandbox, or fails in one of the ways that token endpoints do."""
 
-    UP, DOWN = 25, 35  # seconds
     WAYS = ["503", "reset", "hang", "empty", "html", "503 with Retry-After"]
 
-    def __init__(self, rng, sandbox):
-        self.rng, self.sandbox = rng, sandbox
+    def __init__(self, rng, sandbox, up, down):
+        self.rng, self.sandbox, self.up, self.down = rng, sandbox, up, down
         self.way = None
         self.asked = collections.Counter()
         self.calm = False
@@ -127,9 +126,9 @@ class TokenEndpoint:
     async def flap(self):
         while not self.calm:
             self.way = None
-            await asyncio.sleep(self.UP)
+            await asyncio.sleep(self.up)
             self.way = self.rng.choice(self.WAYS)
-            await asyncio.sleep(self.DOWN)
+            await asyncio.sleep(self.down)
         self.way = None
 
     async def serve(self, reader, writer):
@@ -150,7 +149,7 @@ class TokenEndpoint:
             wire.reset(writer)
             return False
         if self.way == "hang":
-            await asyncio.sleep(self.DOWN)
+            await asyncio.sleep(self.down)
             return False
         if self.way is not None:
             status, fields, text = {
