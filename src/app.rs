@@ -11,7 +11,6 @@ mod worker;
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Listen, Loaded};
+use crate::config::{ConfigError, Listen, Loaded};
 use crate::http::via::Via;
 use crate::net::{
     self, CONNECTIONS_WITHIN, Drain, DrainWatch, Listener, Outcome, Patience, TUNNELS_WITHIN, TlsError,
@@ -304,9 +303,4 @@ impl fmt::Debug for Bound {
 
 async fn serve_admin(listener: Listener, page: Admin, live: Arc<Live>, watch: DrainWatch) {
     worker::serve_admin(listener, page, live, watch).await;
-}
-
-/// The folder that a configuration's files stand in.
-pub fn base_dir(config: &Config) -> &Path {
-    &config.base_dir
 }
