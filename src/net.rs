@@ -7,22 +7,27 @@
 
 mod copy;
 mod drain;
-mod gate;
+mod http1;
+mod http2;
+mod incoming;
 mod listener;
 mod patience;
 mod serve;
 mod timer;
 mod tls;
 mod transport;
+mod upgrade;
 
 pub use self::copy::{Carried, TUNNEL_IDLE, copy_bidirectional};
 pub use self::drain::{
     CONNECTIONS_WITHIN, ConnectionGuard, Drain, DrainWatch, Outcome, Phase, TUNNELS_WITHIN, TunnelGuard,
 };
-pub use self::gate::{BadChunk, Measured, Refusal, measure_chunked, measure_head};
+pub use self::http1::{BadChunk, Measured, Refusal, measure_chunked, measure_head};
+pub use self::incoming::{BodyError, Incoming};
 pub use self::listener::{Accepted, Listener};
 pub use self::patience::Patience;
 pub use self::serve::{Call, Interim, Never, Peer, accept_tls, serve, serve_with};
 pub use self::timer::Deadline;
 pub use self::tls::{ClientTls, TlsError, client_tls, server_tls};
 pub use self::transport::{Stream, Transport};
+pub use self::upgrade::{NoUpgrade, OnUpgrade, Upgraded, on as on_upgrade};

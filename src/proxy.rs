@@ -21,14 +21,12 @@ use ::http::header::AUTHORIZATION;
 use ::http::{Method, Request, Response, StatusCode, request};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 use crate::config::Access;
 use crate::guard::{Admission, Admitted, Cors, Form, Tunnel};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::{framing, path};
-use crate::net::{Call, DrainWatch, Patience};
+use crate::net::{Call, DrainWatch, Incoming, OnUpgrade, Patience, on_upgrade};
 use crate::oauth::{Authorization, TokenSource};
 use crate::routing::Match;
 use crate::state::{Live, RouteState, State, Surroundings};
@@ -121,7 +119,7 @@ impl Relay<'_> {
         if let Some(refusal) = self.call.refusal {
             return Err(error::of_refusal(refusal));
         }
-        let client = upgrade::on(&mut request);
+        let client = on_upgrade(&mut request);
         let (mut parts, body) = request.into_parts();
         note(exchange, &parts);
 

@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use ::http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{Admin, AdminBody};
-use crate::net::{self, Accepted, Call, DrainWatch, Listener, Peer, Phase};
+use crate::net::{self, Accepted, Call, DrainWatch, Incoming, Listener, Peer, Phase};
 use crate::proxy::{self, Worker};
 use crate::state::{Live, Surroundings};
 use crate::telemetry::{Recorder, Side};

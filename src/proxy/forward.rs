@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use ::http::Uri;
 use ::http::request::Parts;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 use super::{Answer, Problem, Relay, error, upgrade};
 use crate::authority::Authority;
@@ -15,6 +13,7 @@ use crate::config::{Listen, OtherHosts, Scheme};
 use crate::guard::Admitted;
 use crate::http::hop_by_hop::{self, Direction};
 use crate::http::problem::ProblemKind;
+use crate::net::{Incoming, OnUpgrade};
 use crate::telemetry::Exchange;
 use crate::upstream::{AddressPolicy, Origin, RequestBody, UpstreamStream};
 

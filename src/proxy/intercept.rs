@@ -7,9 +7,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ::http::Request;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use rustls::AlertDescription;
 use tokio_rustls::TlsAcceptor;
 
@@ -17,7 +14,7 @@ use super::{Answer, Problem, Relay, upgrade};
 use crate::ca::CaError;
 use crate::guard::Tunnel;
 use crate::http::problem::ProblemKind;
-use crate::net::{self, Call, Peer, Transport};
+use crate::net::{self, Call, Incoming, OnUpgrade, Peer, Transport};
 use crate::telemetry::{Exchange, Failed};
 
 /// Opens a tunnel to a routed host.
@@ -52,7 +49,7 @@ pub(super) fn tunnel(
             exchange.set_status(::http::StatusCode::OK);
         }
         let Ok(client) = client.await else { return };
-        let transport = Transport::Other(Box::new(TokioIo::new(client)));
+        let transport = Transport::Other(Box::new(client));
         let accepted = net::accept_tls(&TlsAcceptor::from(tls), transport, from).await;
         let (transport, peer) = match accepted {
             Ok(parts) => parts,

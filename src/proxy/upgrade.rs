@@ -1,24 +1,16 @@
 //! Connections that stop being HTTP: upgrades (WebSocket and others) and tunnels.
 
-use ::http::{Request, Response, StatusCode};
+use ::http::{Response, StatusCode};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Answer, Problem, Relay};
 use crate::http::hop_by_hop::Upgrade;
 use crate::http::problem::ProblemKind;
-use crate::net::{TUNNEL_IDLE, TunnelGuard, copy_bidirectional};
+use crate::net::{OnUpgrade, TUNNEL_IDLE, TunnelGuard, copy_bidirectional};
 use crate::telemetry::{Exchange, Failed};
 use crate::upstream::ResponseBody;
-
-/// The client's side of an upgrade, once the response has gone out.
-pub(super) fn on(request: &mut Request<Incoming>) -> OnUpgrade {
-    hyper::upgrade::on(request)
-}
 
 /// Carries a 101 out: joins the client's connection to the upstream's once the response is sent.
 ///
@@ -61,8 +53,7 @@ pub(super) async fn join<S>(
         exchange.set_status(status);
     }
     // An error means that the client was gone before the tunnel was there.
-    let Ok(client) = client.await else { return };
-    let mut client = TokioIo::new(client);
+    let Ok(mut client) = client.await else { return };
     let carried = tokio::select! {
         carried = copy_bidirectional(&mut client, &mut other, TUNNEL_IDLE) => carried,
         () = guard.cut() => return,

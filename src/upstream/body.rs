@@ -14,12 +14,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use self::hold::Hold;
 use super::error::ClientFault;
 use crate::http::hop_by_hop;
-use crate::net::Deadline;
+use crate::net::{Deadline, Incoming};
 
 pub(super) use self::hold::GoAhead;
 

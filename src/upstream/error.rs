@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use rustls::CertificateError;
 
-use crate::net::BadChunk;
+use crate::net::{BadChunk, BodyError};
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
@@ -172,17 +172,12 @@ impl UpstreamError {
 }
 
 impl ClientFault {
-    /// Reads why hyper's server could not go on with a body.
-    pub(super) fn of(error: &hyper::Error) -> Self {
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            if let Some(BadChunk(reason)) = inner.and_then(|inner| inner.downcast_ref()) {
-                return Self::Malformed(reason);
-            }
-            cause = error.source();
+    /// Why a body could not be read on.
+    pub(super) fn of(error: &BodyError) -> Self {
+        match error {
+            BodyError::BadChunk(BadChunk(reason)) => Self::Malformed(reason),
+            BodyError::Gone | BodyError::Http2(_) => Self::Gone,
         }
-        Self::Gone
     }
 }
 

@@ -1,6 +1,8 @@
 //! Connections as clients see them, over real sockets.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -9,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::net::{BadChunk, Drain, TUNNEL_IDLE, copy_bidirectional};
+use crate::net::{BodyError, Drain, TUNNEL_IDLE, copy_bidirectional, on_upgrade};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -38,16 +40,8 @@ async fn handle(request: Request<Incoming>, call: Call) -> Result<Answer, Infall
                     let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
                     answer(StatusCode::OK, &format!("{path}:{body}"))
                 }
-                Err(error) => {
-                    let chain =
-                        std::iter::successors(Some(&error as &(dyn std::error::Error + 'static)), |error| {
-                            error.source()
-                        });
-                    let bad = chain
-                        .filter_map(|error| error.downcast_ref::<io::Error>()?.get_ref())
-                        .any(|inner| inner.is::<BadChunk>());
-                    answer(StatusCode::BAD_REQUEST, if bad { "bad chunk" } else { "gone" })
-                }
+                Err(BodyError::BadChunk(_)) => answer(StatusCode::BAD_REQUEST, "bad chunk"),
+                Err(_) => answer(StatusCode::BAD_REQUEST, "gone"),
             }
         }
     })
@@ -258,9 +252,9 @@ async fn an_upgrade_hands_the_stream_over() {
         let switch = move |mut request: Request<Incoming>, _call: Call| {
             let guard = tunnels.tunnel();
             async move {
-                let upgraded = hyper::upgrade::on(&mut request);
+                let upgraded = on_upgrade(&mut request);
                 tokio::task::spawn_local(async move {
-                    let mut stream = TokioIo::new(upgraded.await.unwrap());
+                    let mut stream = upgraded.await.unwrap();
                     let (mut near, mut far) = tokio::io::duplex(64);
                     let echo = tokio::task::spawn_local(async move {
                         let mut text = String::new();
@@ -344,7 +338,7 @@ impl Body for Broken {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _cx: &mut std::task::Context<'_>,
+        _cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<http_body::Frame<Bytes>>>> {
         if std::mem::replace(&mut self.0, true) {
             return Poll::Ready(Some(Err(io::Error::other("the upstream died"))));

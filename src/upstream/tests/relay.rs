@@ -68,7 +68,7 @@ async fn relay(
     if let Some(refusal) = call.refusal {
         return Ok(ours(refusal.status(), refusal.to_string()));
     }
-    let upgraded = hyper::upgrade::on(&mut request);
+    let upgraded = crate::net::on_upgrade(&mut request);
     let (mut head, body) = request.into_parts();
     head.extensions.clear();
     head.headers.remove("transfer-encoding");
@@ -87,7 +87,7 @@ async fn relay(
         let guard = tunnels.tunnel();
         let mut far = body.into_upgraded().unwrap();
         tokio::task::spawn_local(async move {
-            let mut near = hyper_util::rt::TokioIo::new(upgraded.await.unwrap());
+            let mut near = upgraded.await.unwrap();
             crate::net::copy_bidirectional(&mut near, &mut far, crate::net::TUNNEL_IDLE).await.unwrap();
             drop(guard);
         });

@@ -1,4 +1,6 @@
-//! The gate's reading of bytes as a function: for fuzzing and for comparison with other parsers.
+//! The reading of bytes as a function: for fuzzing and for comparison with other parsers.
+
+use bytes::BytesMut;
 
 use super::chunked::Chunked;
 use super::head::{Framing, Refusal, Scanner};
@@ -12,7 +14,7 @@ pub struct Measured {
     pub length: Option<u64>,
 }
 
-/// Judges the head that `pieces` begin with, as a gate does that gets them one by one. `None`
+/// Judges the head that `pieces` begin with, as a connection does that gets them one by one. `None`
 /// where it is not complete.
 ///
 /// # Errors
@@ -42,11 +44,13 @@ pub fn measure_head<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Op
 pub fn measure_chunked<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Option<usize>, &'static str> {
-    let (mut chunked, mut read) = (Chunked::new(), 0);
+    let (mut chunked, mut input, mut read) = (Chunked::new(), BytesMut::new(), 0);
     for piece in pieces {
-        read += chunked.advance(piece).map_err(|(_, fault)| fault)?;
+        input.extend_from_slice(piece);
+        read += piece.len();
+        while chunked.decode(&mut input)?.is_some() {}
         if chunked.is_end() {
-            return Ok(Some(read));
+            return Ok(Some(read - input.len()));
         }
     }
     Ok(None)

@@ -9,7 +9,7 @@ use http::StatusCode;
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 /// The longest request line, in bytes.
 pub(crate) const MAX_REQUEST_LINE: usize = 16 * 1024;
-/// The most field lines in a head; hyper's own limit is the same.
+/// The most field lines in a head.
 pub(crate) const MAX_FIELDS: u32 = 100;
 /// Empty lines that are tolerated ahead of a request line (RFC 9112 §2.2).
 const MAX_LEADING_LINES: u32 = 8;
@@ -73,9 +73,19 @@ pub(crate) struct Head {
     /// Bytes from the start of the head to the end of its empty line.
     pub(crate) len: usize,
     pub(crate) body: Framing,
+    /// Field lines.
+    pub(crate) fields: usize,
     /// It asks for another protocol (`Upgrade`, or the method CONNECT): what follows the message
     /// may not be HTTP.
     pub(crate) upgrade: bool,
+    pub(crate) connect: bool,
+    pub(crate) http_10: bool,
+    /// The connection may carry another request (RFC 9112 §9.3).
+    pub(crate) keep_alive: bool,
+    /// The body is held back until a 100 comes (RFC 9110 §10.1.1).
+    pub(crate) expects_continue: bool,
+    /// Trailers are welcome in the response (RFC 9110 §6.5.1).
+    pub(crate) takes_trailers: bool,
 }
 
 /// Reads one head. Made anew for each.
@@ -94,6 +104,10 @@ pub(crate) struct Scanner {
     content_length: Option<u64>,
     chunked: bool,
     upgrade: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+    takes_trailers: bool,
 }
 
 impl Scanner {
@@ -188,7 +202,17 @@ impl Scanner {
             return Err(Refusal::FieldValue);
         }
         match name.len() {
+            2 if name.eq_ignore_ascii_case(b"te") => {
+                self.takes_trailers |= has_member(value, b"trailers");
+            }
             4 if name.eq_ignore_ascii_case(b"host") => self.hosts += 1,
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                self.expects_continue |= trim(value).eq_ignore_ascii_case(b"100-continue");
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.close |= has_member(value, b"close");
+                self.keep_alive |= has_member(value, b"keep-alive");
+            }
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
             14 if name.eq_ignore_ascii_case(b"content-length") => self.length_field(trim(value))?,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding_field(trim(value))?,
@@ -231,7 +255,18 @@ impl Scanner {
         if self.connect && body != Framing::Length(0) {
             return Err(Refusal::ConnectBody);
         }
-        Ok(Head { len, body, upgrade: self.connect || (self.upgrade && !self.http_10) })
+        Ok(Head {
+            len,
+            body,
+            // At most `MAX_FIELDS`.
+            fields: self.fields as usize,
+            upgrade: self.connect || (self.upgrade && !self.http_10),
+            connect: self.connect,
+            http_10: self.http_10,
+            keep_alive: !self.close && (!self.http_10 || self.keep_alive),
+            expects_continue: self.expects_continue && !self.http_10,
+            takes_trailers: self.takes_trailers && !self.http_10,
+        })
     }
 }
 
@@ -261,7 +296,12 @@ pub(super) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
-fn trim(value: &[u8]) -> &[u8] {
+/// Whether a list-valued field's line holds `member`, in any case.
+fn has_member(value: &[u8], member: &[u8]) -> bool {
+    value.split(|b| *b == b',').any(|one| trim(one).eq_ignore_ascii_case(member))
+}
+
+pub(super) fn trim(value: &[u8]) -> &[u8] {
     let blank = |b: &u8| matches!(*b, b' ' | b'\t');
     let Some(start) = value.iter().position(|b| !blank(b)) else { return &[] };
     let end = value.iter().rposition(|b| !blank(b)).map_or(start, |last| last + 1);

@@ -1,4 +1,6 @@
-//! A strict reading of the chunked coding (RFC 9112 §7.1), to know where a body ends.
+//! A strict reading of the chunked coding (RFC 9112 §7.1).
+
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::head::is_token;
 
@@ -13,6 +15,8 @@ pub(crate) struct Chunked {
     at: At,
     extensions: u32,
     trailers: u32,
+    /// The trailer section as it came.
+    section: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,30 +40,50 @@ pub(crate) type Fault = &'static str;
 
 impl Chunked {
     pub(crate) fn new() -> Self {
-        Self { at: At::Size { digits: 0, size: 0 }, extensions: 0, trailers: 0 }
+        Self { at: At::Size { digits: 0, size: 0 }, extensions: 0, trailers: 0, section: Vec::new() }
     }
 
     pub(crate) fn is_end(&self) -> bool {
         self.at == At::End
     }
 
-    /// Reads on in `bytes`; the number that belong to the body, which is less than all of them
-    /// only where the body ends. A fault comes with the number of good bytes ahead of it.
-    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<usize, (usize, Fault)> {
+    /// Reads on in `input`, from which it takes what it has read: the next piece of content.
+    /// `None` where the body ends, or more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// The first bad byte stays in `input`; what good content stood ahead of it has been given out.
+    pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, Fault> {
         let mut used = 0;
-        while used < bytes.len() && self.at != At::End {
+        let outcome = loop {
+            if self.at == At::End || used == input.len() {
+                break Ok(None);
+            }
             if let At::Data(left) = self.at {
-                let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - used);
-                used += here;
+                input.advance(used);
+                let here = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
                 // `here` is at most `left`.
                 let left = left - here as u64;
                 self.at = if left == 0 { At::DataCr } else { At::Data(left) };
-                continue;
+                return Ok(Some(input.split_to(here).freeze()));
             }
-            self.at = self.step(bytes[used]).map_err(|fault| (used, fault))?;
+            match self.step(input[used]) {
+                Ok(at) => self.at = at,
+                Err(fault) => break Err(fault),
+            }
+            if matches!(self.at, At::TrailerName | At::TrailerValue | At::TrailerLf | At::TrailerStart) {
+                self.section.push(input[used]);
+            }
             used += 1;
-        }
-        Ok(used)
+        };
+        input.advance(used);
+        outcome
+    }
+
+    /// The trailer section's lines, each with its CRLF, once the end is reached.
+    pub(crate) fn take_section(&mut self) -> Bytes {
+        // The LF of the last chunk's size stands ahead of it.
+        Bytes::from(std::mem::take(&mut self.section)).slice(1..)
     }
 
     fn step(&mut self, byte: u8) -> Result<At, Fault> {

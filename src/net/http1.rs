@@ -1,0 +1,270 @@
+//! HTTP/1 to clients (RFC 9112): strict in what it reads, and nothing between a request and the
+//! handler but its parsing.
+//!
+//! What two servers read differently is how requests are smuggled: two framings at once, a bare
+//! LF for a line's end, a list of transfer codings. A head passes whole and strictly valid or not
+//! at all, and nothing is repaired. In place of a bad one the handler is called with a stand-in
+//! and told of the [`Refusal`]; it answers that as it answers everything, and the connection
+//! closes behind it.
+//!
+//! The module also keeps the time of slow heads and idle connections, sends interim responses,
+//! withholds what follows an upgrade request until that is answered, and lingers on close, so
+//! that an answer reaches a client which is still sending.
+
+mod body;
+mod chunked;
+mod encode;
+mod head;
+mod interim;
+mod linger;
+mod measure;
+mod parse;
+mod respond;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::{Method, Request, Response, request};
+use http_body::Body;
+use tokio::sync::oneshot;
+
+use self::encode::Asked;
+use self::head::{Framing, Head, Scanner};
+use self::wire::{Reading, Wire};
+use super::incoming::Incoming;
+use super::patience::Patience;
+use super::serve::{Call, Interim, Peer, Turns};
+use super::timer::Deadline;
+use super::transport::Transport;
+use super::upgrade::{self, Upgraded};
+
+pub(super) use self::body::Http1Body;
+pub use self::head::Refusal;
+pub(super) use self::interim::Waiting;
+pub use self::measure::{Measured, measure_chunked, measure_head};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How the client's bytes went wrong inside a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the body's chunked coding is broken: {0}")]
+pub struct BadChunk(pub &'static str);
+
+/// A client's connection.
+pub(super) struct Connection {
+    wire: Rc<RefCell<Wire>>,
+    peer: Arc<Peer>,
+    waiting: Arc<Waiting>,
+    /// Requests that have come.
+    count: u32,
+    scanner: Scanner,
+    deadline: Deadline,
+    /// `deadline` is that of a head which has begun.
+    head_timed: bool,
+    patience: Patience,
+}
+
+/// How serving HTTP/1 ended.
+pub(super) enum End {
+    /// The connection is to be dropped.
+    Closed,
+    /// The client speaks HTTP/2 from the start: the stream, and what was read of it.
+    Http2(Transport, Bytes),
+}
+
+/// What the client sends next.
+enum Next {
+    Request(Box<request::Parts>, Head),
+    /// `true`: to a HEAD request, as far as can be seen.
+    Refused(Refusal, bool),
+    Http2,
+    /// It closed, or the time was up.
+    Nothing,
+}
+
+impl Connection {
+    pub(super) fn new(io: Transport, peer: Arc<Peer>, patience: Patience) -> Self {
+        Self {
+            wire: Rc::new(RefCell::new(Wire::new(io, patience))),
+            peer,
+            waiting: Arc::default(),
+            count: 0,
+            scanner: Scanner::default(),
+            deadline: Deadline::default(),
+            head_timed: false,
+            patience,
+        }
+    }
+
+    /// Serves one request after the other.
+    pub(super) async fn serve<F, R, B, E>(mut self, handler: &F, turns: &mut Turns) -> End
+    where
+        F: Fn(Request<Incoming>, Call) -> R,
+        R: Future<Output = Result<Response<B>, E>>,
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        poll_fn(|cx| {
+            self.waiting.set_waker(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        loop {
+            let next = poll_fn(|cx| {
+                if turns.poll_drain(cx) {
+                    return Poll::Ready(Next::Nothing);
+                }
+                self.poll_next(cx)
+            });
+            let (request, call, asked, switch) = match next.await {
+                Next::Request(parts, head) => self.request(*parts, head),
+                Next::Refused(refusal, is_head) => self.stand_in(refusal, is_head),
+                Next::Http2 => {
+                    let (io, early) = self.wire.borrow_mut().take();
+                    return End::Http2(io, early);
+                }
+                Next::Nothing => return End::Closed,
+            };
+            let refused = call.refusal.is_some();
+            // In a box, so that a connection that waits for its next request is small.
+            let answer = Box::pin(handler(request, call));
+            let Some(response) = self.answer(answer, turns, switch.is_some()).await else {
+                return End::Closed;
+            };
+            let closing = refused || turns.is_draining();
+            let stays = self.respond(response, asked, closing, switch, turns).await;
+            self.count = self.count.wrapping_add(1);
+            if !stays {
+                return End::Closed;
+            }
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut wire = self.wire.borrow_mut();
+        loop {
+            if wire.input.has_remaining() {
+                if let Some(next) = judge(&mut wire, &mut self.scanner, self.count == 0) {
+                    self.deadline.clear();
+                    self.head_timed = false;
+                    return Poll::Ready(next);
+                }
+            }
+            match wire.poll_fill(cx) {
+                Poll::Ready(Ok(count)) if count > 0 => continue,
+                Poll::Ready(_) => return Poll::Ready(Next::Nothing),
+                Poll::Pending => {}
+            }
+            let begun = self.scanner.has_begun();
+            if begun && !self.head_timed {
+                self.head_timed = true;
+                self.deadline.set(self.patience.head);
+            } else if !self.deadline.is_set() {
+                self.deadline.set(self.patience.idle);
+            }
+            ready!(self.deadline.poll_passed(cx));
+            if !begun {
+                return Poll::Ready(Next::Nothing);
+            }
+            return Poll::Ready(Next::Refused(Refusal::Timeout, wire.input.starts_with(b"HEAD ")));
+        }
+    }
+
+    fn request(&mut self, parts: request::Parts, head: Head) -> Started {
+        let asked = Asked::new(&parts.method, &head);
+        let mut wire = self.wire.borrow_mut();
+        wire.expects_continue = head.expects_continue;
+        wire.reading = match head.body {
+            Framing::Length(0) => Reading::Done,
+            Framing::Length(length) => Reading::Length(length),
+            Framing::Chunked => Reading::Chunked(Box::new(chunked::Chunked::new())),
+        };
+        let has_body = !matches!(wire.reading, Reading::Done);
+        drop(wire);
+        let body = if has_body { Incoming::http1(Http1Body::new(&self.wire)) } else { Incoming::empty() };
+        let mut request = Request::from_parts(parts, body);
+        let switch = head.upgrade.then(|| upgrade::promise(&mut request));
+        let interim = match head.http_10 {
+            true => Interim::none(),
+            false => Interim::to(self.waiting.clone(), self.count),
+        };
+        (request, Call { peer: self.peer.clone(), refusal: None, interim }, asked, switch)
+    }
+
+    /// Something to call the handler with where there is no request.
+    fn stand_in(&self, refusal: Refusal, is_head: bool) -> Started {
+        let mut request = Request::new(Incoming::empty());
+        if is_head {
+            *request.method_mut() = Method::HEAD;
+        }
+        let call = Call { peer: self.peer.clone(), refusal: Some(refusal), interim: Interim::none() };
+        (request, call, Asked::refused(is_head), None)
+    }
+
+    /// Waits for the handler; `None` where the client has hung up, or its time is over.
+    async fn answer<R, B, E>(&mut self, mut answer: R, turns: &mut Turns, switch: bool) -> Option<Response<B>>
+    where
+        R: Future<Output = Result<Response<B>, E>> + Unpin,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        poll_fn(|cx| {
+            let outcome = std::pin::Pin::new(&mut answer).poll(cx);
+            if let Poll::Ready(outcome) = outcome {
+                return Poll::Ready(outcome.map_err(|error| log(&*error.into())).ok());
+            }
+            if turns.poll_cut(cx) {
+                return Poll::Ready(None);
+            }
+            let mut wire = self.wire.borrow_mut();
+            if let Some(interim) = self.waiting.take() {
+                wire.push_small(&interim);
+            }
+            if wire.waiting_to_go() > 0 && wire.poll_write_all(cx).is_ready() {
+                let _ = wire.poll_flush(cx);
+            }
+            wire.poll_gone(cx, switch).map(|()| None)
+        })
+        .await
+    }
+}
+
+type Started = (Request<Incoming>, Call, Asked, Option<oneshot::Sender<Upgraded>>);
+
+/// What stands at the start of the input; `None` where more is needed to know.
+fn judge(wire: &mut Wire, scanner: &mut Scanner, first: bool) -> Option<Next> {
+    if first {
+        let known = wire.input.len().min(PREFACE.len());
+        if wire.input[..known] == PREFACE[..known] {
+            return (known == PREFACE.len()).then_some(Next::Http2);
+        }
+    }
+    let head = match scanner.scan(&wire.input) {
+        Ok(head) => head?,
+        Err(refusal) => return Some(Next::Refused(refusal, wire.input.starts_with(b"HEAD "))),
+    };
+    *scanner = Scanner::default();
+    let bytes = if head.len == wire.input.len() {
+        std::mem::take(&mut wire.input).freeze()
+    } else {
+        // By itself, so that what keeps the head does not keep a body.
+        let bytes = Bytes::copy_from_slice(&wire.input[..head.len]);
+        wire.input.advance(head.len);
+        bytes
+    };
+    Some(match parse::parse(&bytes, &head) {
+        Ok(parts) => Next::Request(Box::new(parts), head),
+        Err(refusal) => Next::Refused(refusal, bytes.starts_with(b"HEAD ")),
+    })
+}
+
+fn log(error: &(dyn std::error::Error + 'static)) {
+    tracing::debug!(error, "a handler failed");
+}
