@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ::http::header::AUTHORIZATION;
-use ::http::{Method, Request, Response, StatusCode, request};
+use ::http::{HeaderName, Method, Request, Response, StatusCode, request};
 use bytes::Bytes;
 use http_body_util::Full;
 
@@ -85,7 +85,7 @@ async fn serve(
     call: Call,
 ) -> Result<Response<Body>, Infallible> {
     let mut cors = None;
-    let mut exchange = Some(worker.recorder.begin(request.method().clone(), request.uri().clone()));
+    let mut exchange = Some(Box::new(worker.recorder.begin(request.method().clone(), request.uri().clone())));
     let version = request.version();
     let state = worker.live.load_full();
     let relay = Relay { worker: &worker, state: &state, call: &call, inside };
@@ -114,7 +114,7 @@ impl Relay<'_> {
         &self,
         mut request: Request<Incoming>,
         cors: &mut Option<Cors>,
-        exchange: &mut Option<Exchange>,
+        exchange: &mut Option<Box<Exchange>>,
     ) -> Result<Answer, Problem> {
         if let Some(refusal) = self.call.refusal {
             return Err(error::of_refusal(refusal));
@@ -129,9 +129,10 @@ impl Relay<'_> {
         };
         *cors = admitted.cors().cloned();
         match admitted.form() {
-            Form::Connect { .. } => return self.connect(&admitted, client, exchange).await,
+            // In boxes, so that the requests that are many do not carry the room for those that are few.
+            Form::Connect { .. } => return Box::pin(self.connect(&admitted, client, exchange)).await,
             Form::Absolute { routed: false } => {
-                return forward::pass_on(self, &admitted, parts, body, client, exchange).await;
+                return Box::pin(forward::pass_on(self, &admitted, parts, body, client, exchange)).await;
             }
             _ => {}
         }
@@ -174,7 +175,7 @@ impl Relay<'_> {
         &self,
         admitted: &Admitted,
         client: OnUpgrade,
-        exchange: &mut Option<Exchange>,
+        exchange: &mut Option<Box<Exchange>>,
     ) -> Result<Answer, Problem> {
         match admitted.tunnel() {
             Some(tunnel) => intercept::tunnel(self, tunnel, client, exchange),
@@ -224,7 +225,7 @@ impl Relay<'_> {
     async fn authorize(
         &self,
         source: &Arc<TokenSource>,
-        exchange: &mut Option<Exchange>,
+        exchange: &mut Option<Box<Exchange>>,
     ) -> Result<Authorization, Problem> {
         if let Some(authorization) = source.current() {
             return Ok(authorization);
@@ -232,7 +233,7 @@ impl Relay<'_> {
         if let Some(exchange) = exchange {
             exchange.waits_for_token();
         }
-        let outcome = source.authorization().await;
+        let outcome = Box::pin(source.authorization()).await;
         if let Some(exchange) = exchange {
             exchange.token_ready();
         }
@@ -248,7 +249,7 @@ impl Relay<'_> {
         body: Incoming,
         source: &Arc<TokenSource>,
         authorization: &Authorization,
-        exchange: &mut Option<Exchange>,
+        exchange: &mut Option<Box<Exchange>>,
     ) -> Result<Response<ResponseBody>, Problem> {
         let origin = &target.route.origin;
         let claims = target.route.config.claim_headers().cloned();
@@ -260,10 +261,10 @@ impl Relay<'_> {
         }
         let Some(body) = replay.body() else { return Ok(response) };
         // Where no other token is to be had, the API's own 401 says more than we could.
-        let Ok(fresh) = source.authorization().await else { return Ok(response) };
+        let Ok(fresh) = Box::pin(source.authorization()).await else { return Ok(response) };
         drop(response);
         parts.headers.insert(AUTHORIZATION, fresh.header);
-        self.send_to(origin, &parts, body, exchange).await
+        Box::pin(self.send_to(origin, &parts, body, exchange)).await
     }
 
     /// Sends a request once, and notes on the record where the time goes.
@@ -272,7 +273,7 @@ impl Relay<'_> {
         origin: &Origin,
         head: &request::Parts,
         body: RequestBody,
-        exchange: &mut Option<Exchange>,
+        exchange: &mut Option<Box<Exchange>>,
     ) -> Result<Response<ResponseBody>, Problem> {
         if let Some(exchange) = exchange {
             exchange.sending(body.received());
@@ -297,13 +298,16 @@ impl Relay<'_> {
     }
 }
 
+/// W3C Trace Context §3.2.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// What the record of the exchange says of the request's head.
-fn note(exchange: &mut Option<Exchange>, parts: &request::Parts) {
+fn note(exchange: &mut Option<Box<Exchange>>, parts: &request::Parts) {
     let Some(exchange) = exchange else { return };
     if let Some(host) = parts.headers.get(::http::header::HOST) {
         exchange.set_host(host.clone());
     }
-    if let Some(parent) = parts.headers.get("traceparent") {
+    if let Some(parent) = parts.headers.get(TRACEPARENT) {
         exchange.set_trace(TraceId::from_traceparent(parent.as_bytes()));
     }
 }

@@ -146,3 +146,14 @@ proptest! {
         let _ = text.parse::<Authority>();
     }
 }
+
+proptest! {
+    #[test]
+    fn the_quick_reading_says_what_the_whole_one_says(
+        text in "(([a-zA-Z0-9_-]{0,5}|[0-9]{1,3}|0x[0-9a-f]{1,2})[.]{0,2}){1,5}(:[0-9]{0,6})?[@: ]?"
+    ) {
+        if let Some(quick) = plain(&text) {
+            prop_assert_eq!(careful(&text), Ok(quick));
+        }
+    }
+}

@@ -43,7 +43,9 @@ pub struct Upgrade {
 pub fn strip(headers: &mut HeaderMap, direction: Direction) -> Option<Upgrade> {
     let found = Found::scan(headers, direction);
     let mut upgrade = None;
-    if found.connection {
+    if found.connection && is_about_connection_alone(headers) {
+        headers.remove(CONNECTION);
+    } else if found.connection {
         let nominated: Vec<HeaderName> = nominated(headers).collect();
         if found.upgrade && names_upgrade(headers) {
             upgrade = Upgrade::of(headers);
@@ -110,6 +112,16 @@ impl Found {
         }
         found
     }
+}
+
+/// Whether `Connection` says no more than nearly all do: nothing that names a field.
+fn is_about_connection_alone(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(CONNECTION).iter();
+    let plain = |line: &HeaderValue| {
+        let line = line.as_bytes();
+        line.eq_ignore_ascii_case(b"keep-alive") || line.eq_ignore_ascii_case(b"close")
+    };
+    lines.next().is_some_and(plain) && lines.next().is_none()
 }
 
 /// The fields that `Connection` names and that nothing else here takes care of.

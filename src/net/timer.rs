@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
@@ -17,6 +17,8 @@ use tokio::time::{Instant, Sleep};
 pub struct Deadline {
     due: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom `sleep` will wake.
+    waker: Option<Waker>,
 }
 
 impl Deadline {
@@ -36,6 +38,9 @@ impl Deadline {
     /// Ready, once, when the deadline has passed; pending as long as none is set.
     pub fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(due) = self.due else { return Poll::Pending };
+        if self.is_watched(due, cx.waker()) {
+            return Poll::Pending;
+        }
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if sleep.deadline() > due {
             sleep.as_mut().reset(due);
@@ -45,10 +50,21 @@ impl Deadline {
                 self.due = None;
                 // A timer that has fired would be ready for ever.
                 self.sleep = None;
+                self.waker = None;
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(due);
         }
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
         Poll::Pending
+    }
+
+    /// Whether the timer runs, fires in time, and wakes this task: then it need not be asked,
+    /// which costs more.
+    fn is_watched(&self, due: Instant, waker: &Waker) -> bool {
+        self.sleep.as_ref().is_some_and(|sleep| sleep.deadline() <= due && !sleep.is_elapsed())
+            && self.waker.as_ref().is_some_and(|known| known.will_wake(waker))
     }
 }

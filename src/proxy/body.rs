@@ -21,7 +21,7 @@ pub struct Body {
     http2: bool,
     /// Its last byte, or an error, has been given out.
     ended: bool,
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
 }
 
 enum Kind {
@@ -32,7 +32,7 @@ enum Kind {
 /// Makes the response of whatever came of a request. The one place where errors become responses.
 pub(super) fn respond(
     outcome: Result<Answer, Problem>,
-    mut exchange: Option<Exchange>,
+    mut exchange: Option<Box<Exchange>>,
     version: Version,
 ) -> Response<Body> {
     let response = match outcome {

@@ -25,7 +25,7 @@ pub(super) async fn pass_on(
     mut parts: Parts,
     body: Incoming,
     client: OnUpgrade,
-    exchange: &mut Option<Exchange>,
+    exchange: &mut Option<Box<Exchange>>,
 ) -> Result<Answer, Problem> {
     let authority = admitted.authority();
     allow_others(relay, authority)?;
@@ -70,7 +70,7 @@ pub(super) async fn tunnel(
     relay: &Relay<'_>,
     authority: &Authority,
     client: OnUpgrade,
-    exchange: &mut Option<Exchange>,
+    exchange: &mut Option<Box<Exchange>>,
 ) -> Result<Answer, Problem> {
     allow_others(relay, authority)?;
     // The scheme says nothing but which way an outbound proxy is chosen.

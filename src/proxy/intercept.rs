@@ -26,7 +26,7 @@ pub(super) fn tunnel(
     relay: &Relay<'_>,
     tunnel: Tunnel,
     client: OnUpgrade,
-    exchange: &mut Option<Exchange>,
+    exchange: &mut Option<Box<Exchange>>,
 ) -> Result<Answer, Problem> {
     let authority = tunnel.authority();
     let Some(interception) = &relay.state.interception else {

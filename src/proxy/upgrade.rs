@@ -23,7 +23,7 @@ pub(super) fn bridge(
     asked: Option<&Upgrade>,
     agreed: Option<Upgrade>,
     client: OnUpgrade,
-    exchange: &mut Option<Exchange>,
+    exchange: &mut Option<Box<Exchange>>,
 ) -> Result<Answer, Problem> {
     let (mut parts, body) = response.into_parts();
     let (Some(asked), Some(agreed), Some(upstream)) = (asked, agreed, body.into_upgraded()) else {
@@ -44,7 +44,7 @@ pub(super) async fn join<S>(
     client: OnUpgrade,
     mut other: S,
     guard: TunnelGuard,
-    mut exchange: Option<Exchange>,
+    mut exchange: Option<Box<Exchange>>,
     status: StatusCode,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,

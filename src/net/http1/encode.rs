@@ -6,7 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, response};
 use hyper::ext::ReasonPhrase;
 
 use super::head::Head;
-use super::wire::Wire;
+use super::wire::{COPIED, Wire};
+
+/// Room for the head of an ordinary response, in bytes.
+const HEAD: usize = 768;
 
 /// What matters of the request for its response.
 #[derive(Clone, Copy)]
@@ -66,8 +69,7 @@ pub(super) fn head(
     let unframed = switches || status.is_informational() || status == StatusCode::NO_CONTENT;
     let bodiless = unframed || asked.is_head || status == StatusCode::NOT_MODIFIED;
 
-    let fields: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    out.reserve(fields + 128 + exact.map_or(0, |exact| usize::try_from(exact).map_or(0, |e| e.min(8192))));
+    out.reserve(HEAD + exact.map_or(0, |exact| usize::try_from(exact).map_or(0, |exact| exact.min(COPIED))));
     out.extend_from_slice(if asked.http_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
@@ -80,22 +82,25 @@ pub(super) fn head(
 
     let (mut length, mut dated) = (None, false);
     for (name, value) in &parts.headers {
-        if *name == CONNECTION && !switches {
-            *close |= is_close(value);
-            continue;
-        }
-        if *name == TRANSFER_ENCODING {
-            continue;
-        }
-        if *name == CONTENT_LENGTH {
-            let stated = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-            if unframed || length.is_some() || stated.is_none() {
+        let text = name.as_str();
+        // Told apart by their length first, since few fields have that of one of these.
+        match text.len() {
+            10 if *name == CONNECTION && !switches => {
+                *close |= is_close(value);
                 continue;
             }
-            length = stated;
+            17 if *name == TRANSFER_ENCODING => continue,
+            14 if *name == CONTENT_LENGTH => {
+                let stated = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+                if unframed || length.is_some() || stated.is_none() {
+                    continue;
+                }
+                length = stated;
+            }
+            4 => dated |= *name == DATE,
+            _ => {}
         }
-        dated |= *name == DATE;
-        field(out, name.as_str(), value.as_bytes());
+        field(out, text, value.as_bytes());
     }
     if !dated {
         field(out, "date", httpdate::fmt_http_date(std::time::SystemTime::now()).as_bytes());

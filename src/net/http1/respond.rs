@@ -81,7 +81,6 @@ impl Connection {
             writing.poll(cx, body.as_mut(), &mut wire)
         })
         .await;
-        body.set(None);
         if outcome != Outcome::Sent {
             if to_close {
                 // A plain close could be taken for the body's end.
@@ -119,6 +118,10 @@ impl Writing {
     {
         loop {
             let pending = self.poll_body(cx, body.as_mut(), wire);
+            if self.ended {
+                // Whoever watches it knows of its end before the client does.
+                body.set(None);
+            }
             if ready!(wire.poll_write_all(cx)).is_err() {
                 return Poll::Ready(Outcome::Lost);
             }

@@ -24,7 +24,7 @@ const SCRATCH: usize = 64 * 1024;
 /// Bytes behind an upgrade request that are read ahead of its answer.
 const MAX_EARLY: usize = 64 * 1024;
 /// Content up to this size is copied to the bytes ahead of it, so that one piece is written.
-const COPIED: usize = 8 * 1024;
+pub(super) const COPIED: usize = 8 * 1024;
 /// Pieces that one system call writes.
 const PIECES: usize = 16;
 
