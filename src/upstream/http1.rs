@@ -13,6 +13,7 @@
 mod body;
 mod chunked;
 mod encode;
+mod exchange;
 mod head;
 mod measure;
 #[cfg(test)]
@@ -21,21 +22,20 @@ mod upload;
 mod wire;
 
 use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, UPGRADE};
 use http::{Method, Response, StatusCode, request};
 use tokio::task::JoinHandle;
 
 use self::body::Decoder;
 use self::encode::encode;
-use self::head::{Fault, Framing, Head, MAX_HEAD, TOO_LONG};
+use self::exchange::{Exchange, NoHead};
+use self::head::{Framing, Head};
 use self::upload::Upload;
 use self::wire::Wire;
-use super::body::{GoAhead, Replay, RequestBody};
+use super::body::RequestBody;
 use super::connector::UpstreamStream;
 use super::error::UpstreamError;
 use super::origin::Origin;
@@ -45,9 +45,6 @@ use crate::net::{Deadline, Interim};
 
 pub(super) use self::body::Http1Body;
 pub use self::measure::{ReadResponse, read_response};
-
-/// Interim responses ahead of one response.
-const MAX_INTERIM: usize = 32;
 
 /// A connection that no exchange is on.
 pub(super) struct Http1 {
@@ -69,14 +66,6 @@ impl From<UpstreamError> for Failure {
     fn from(error: UpstreamError) -> Self {
         Self { error, unsent: None, died: false }
     }
-}
-
-/// Why there is no head.
-enum NoHead {
-    Malformed(Fault),
-    Closed(io::Error),
-    Client(upload::Fault),
-    Timeout,
 }
 
 impl Http1 {
@@ -103,17 +92,8 @@ impl Http1 {
         let replay = body.replay();
         let encoded = encode(head, &body, origin)?;
         let go_ahead = if encoded.expects { body.hold() } else { None };
-        let mut exchange = Exchange {
-            upload: Upload::new(encoded, body),
-            broken: None,
-            go_ahead,
-            interim,
-            interims: 0,
-            has_read: false,
-            is_partial: false,
-            is_unsent: false,
-        };
-        let (mut written, deadline_after) = (0, timeout);
+        let mut exchange = Exchange::new(Upload::new(encoded, body), go_ahead, interim);
+        let mut written = 0;
         self.deadline.set(timeout);
         let outcome = poll_fn(|cx| {
             let outcome = exchange.poll(&mut self.wire, cx);
@@ -121,10 +101,10 @@ impl Http1 {
                 return outcome;
             }
             // The time is that of the upstream: it does not run while the request is on its way.
-            let upload = &exchange.upload;
+            let upload = exchange.upload();
             let waits_for_client = upload.is_all_written() && replay.progress().1;
             if waits_for_client || std::mem::replace(&mut written, upload.written()) != upload.written() {
-                self.deadline.set(deadline_after);
+                self.deadline.set(timeout);
             }
             self.deadline.poll_passed(cx).map(|()| Err(NoHead::Timeout))
         })
@@ -157,17 +137,16 @@ impl Http1 {
             Ok(response)
         };
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            let asked = request.headers.contains_key(UPGRADE) && exchange.upload.is_done();
+            let asked = request.headers.contains_key(UPGRADE) && exchange.upload().is_done();
             let parts = self.wire.into_parts().filter(|_| asked);
             let (stream, early) =
                 parts.ok_or_else(|| UpstreamError::UnexpectedUpgrade { to: origin.to_string() })?;
             return respond(ResponseBody::upgraded(stream, early));
         }
         let framing = if is_bodiless(&request.method, status) { Framing::Length(0) } else { framing };
-        let host = Some(host).filter(|_| persists && framing != Framing::Unstated);
         // A request that is still on its way makes the connection one that is not used again.
-        let uploads = exchange.broken.is_none() && !exchange.upload.is_done();
-        let host = host.filter(|_| exchange.upload.is_done());
+        let is_fit = persists && framing != Framing::Unstated && exchange.upload().is_done();
+        let host = Some(host).filter(|_| is_fit);
         if let Framing::Length(length) = framing {
             let unread = &mut self.wire.unread;
             if let Some(here) = usize::try_from(length).ok().filter(|here| *here <= unread.len()) {
@@ -182,11 +161,9 @@ impl Http1 {
                 });
             }
         }
-        let (http1, upload) = if uploads {
-            let (http1, upload) = self.go_on(exchange.upload);
-            (http1, Some(upload))
-        } else {
-            (self, None)
+        let (http1, upload) = match exchange.into_rest() {
+            Some(rest) => self.go_on(rest),
+            None => (self, None),
         };
         respond(ResponseBody::http1(Http1Body::new(Decoder::new(framing), http1, host.cloned(), upload)))
     }
@@ -194,7 +171,7 @@ impl Http1 {
 
 impl Http1 {
     /// Sends the rest of the request from a task of its own.
-    fn go_on(self: Box<Self>, mut upload: Upload) -> (Box<Self>, JoinHandle<()>) {
+    fn go_on(self, mut upload: Upload) -> (Box<Self>, Option<JoinHandle<()>>) {
         let (wire, shared) = self.wire.share();
         let task = tokio::task::spawn_local(async move {
             match poll_fn(|cx| shared.with_stream(|stream| upload.poll(stream, cx))).await {
@@ -206,7 +183,7 @@ impl Http1 {
                 Err(_) => shared.cut(),
             }
         });
-        (Box::new(Self { wire, deadline: self.deadline, idle_since: self.idle_since }), task)
+        (Box::new(Self { wire, ..self }), Some(task))
     }
 
     /// To the pool, where the exchange has left nothing behind.
@@ -222,109 +199,4 @@ impl Http1 {
 /// RFC 9112 §6.3: the responses that end with their head, whatever that announces.
 fn is_bodiless(method: &Method, status: StatusCode) -> bool {
     method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}
-
-/// A request on its way, until the head of its response is there.
-struct Exchange<'a> {
-    upload: Upload,
-    /// Why the upstream takes no more of the request; it may have answered all the same.
-    broken: Option<io::Error>,
-    go_ahead: Option<GoAhead>,
-    interim: &'a Interim,
-    interims: usize,
-    /// A byte of a response has come.
-    has_read: bool,
-    /// What has been read was looked at, and is not a whole head.
-    is_partial: bool,
-    /// The stream broke ahead of the first byte that was written.
-    is_unsent: bool,
-}
-
-impl Exchange<'_> {
-    fn poll(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
-        loop {
-            self.send(wire, cx)?;
-            let head = ready!(self.receive(wire, cx))?;
-            match head.status {
-                // The body that was held back goes out now.
-                StatusCode::CONTINUE => self.go_ahead.iter().for_each(GoAhead::set),
-                StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(head)),
-                status if status.is_informational() => {
-                    let mut headers = head.headers;
-                    for name in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
-                        headers.remove(name);
-                    }
-                    self.interim.send(status, &headers);
-                }
-                _ => return Poll::Ready(Ok(head)),
-            }
-            self.interims += 1;
-            if self.interims > MAX_INTERIM {
-                return Poll::Ready(Err(NoHead::Malformed("it has more than 32 interim responses")));
-            }
-        }
-    }
-
-    /// Writes on, if there is something to write.
-    fn send(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Result<(), NoHead> {
-        if self.broken.is_some() || self.upload.is_done() {
-            return Ok(());
-        }
-        let Some(stream) = wire.writer() else { return Ok(()) };
-        match self.upload.poll(stream, cx) {
-            Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
-            Poll::Ready(Err(upload::Fault::Upstream(error))) if self.upload.written() == 0 => {
-                // A TLS session may have sent some of what it has not taken as a whole.
-                self.is_unsent = !stream.is_tls();
-                Err(NoHead::Closed(error))
-            }
-            Poll::Ready(Err(upload::Fault::Upstream(error))) => {
-                self.broken = Some(error);
-                Ok(())
-            }
-            Poll::Ready(Err(fault)) => Err(NoHead::Client(fault)),
-        }
-    }
-
-    fn receive(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
-        loop {
-            if !wire.unread.is_empty() && !self.is_partial {
-                if let Some(head) = Head::take(&mut wire.unread).map_err(NoHead::Malformed)? {
-                    return Poll::Ready(Ok(head));
-                }
-                if wire.unread.len() >= MAX_HEAD {
-                    return Poll::Ready(Err(NoHead::Malformed(TOO_LONG)));
-                }
-                self.is_partial = true;
-            }
-            let came = match ready!(wire.poll_more(cx)) {
-                Ok(came @ 1..) => came,
-                other => {
-                    let end = other.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                    return Poll::Ready(Err(NoHead::Closed(self.broken.take().unwrap_or(end))));
-                }
-            };
-            self.has_read = true;
-            // Without the end of a line there is no end of a head; with too much there is none.
-            let is_full = wire.unread.len() >= MAX_HEAD;
-            self.is_partial = !is_full && !wire.unread[wire.unread.len() - came..].contains(&b'\n');
-        }
-    }
-
-    fn failure(self, reason: NoHead, replay: &Replay, origin: &Origin, timeout: Duration) -> Failure {
-        if let Some(fault) = replay.fault() {
-            return UpstreamError::Client(fault).into();
-        }
-        let to = origin.to_string();
-        match reason {
-            NoHead::Malformed(reason) => UpstreamError::Malformed { to, reason: reason.into() }.into(),
-            NoHead::Client(fault) => fault.into_error(to).into(),
-            NoHead::Timeout => UpstreamError::ResponseTimeout { to, after: timeout }.into(),
-            NoHead::Closed(source) => Failure {
-                error: UpstreamError::Closed { to, source: source.into() },
-                unsent: if self.is_unsent { replay.body() } else { None },
-                died: !self.has_read,
-            },
-        }
-    }
 }

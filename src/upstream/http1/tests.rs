@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, Request, Version};
 use proptest::prelude::*;
 
 use super::encode::{Framing as Announced, encode};
+use super::head::{MAX_HEAD, TOO_LONG};
 use super::*;
 use crate::config::Scheme;
 

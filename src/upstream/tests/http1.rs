@@ -1,5 +1,6 @@
 //! HTTP/1.1 connections: what comes on them in which pieces, and when they are used again.
 
+use super::tls::{Authorities, https};
 use super::*;
 
 /// An upstream that answers each request with `pieces`, of which each is seen by itself, and
@@ -240,6 +241,50 @@ async fn large_bodies_arrive_whole_both_ways() {
             let came = response.into_body().collect().await.unwrap().to_bytes();
             assert!(came == sent, "{} bytes", came.len());
             assert_eq!(pool.counts(), (1, 0));
+        }
+    })
+    .await;
+}
+
+/// TLS holds back what its session has taken, and gives a record out at a time.
+#[tokio::test]
+async fn large_bodies_arrive_whole_both_ways_over_tls() {
+    local(async {
+        let authorities = Authorities::new();
+        let acceptor = authorities.acceptor("localhost", &["http/1.1"], |_| {});
+        let address = upstream(move |stream, _| {
+            let acceptor = acceptor.clone();
+            async move {
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                while let Some(head) = read_head(&mut stream).await {
+                    let answers_first = head.starts_with("PUT");
+                    let mut body = vec![0; 3_000_000];
+                    if !answers_first {
+                        stream.read_exact(&mut body).await.unwrap();
+                    }
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n";
+                    stream.write_all(answer).await.unwrap();
+                    stream.flush().await.unwrap();
+                    if answers_first {
+                        stream.read_exact(&mut body).await.unwrap();
+                    }
+                    stream.write_all(&body).await.unwrap();
+                    stream.flush().await.unwrap();
+                }
+            }
+        })
+        .await;
+        let (pool, connector) = (Pool::new(), connector(authorities.settings()));
+        let sent: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+        // The last one is answered before it has been sent.
+        for (method, idle) in [("POST", 1), ("POST", 1), ("PUT", 0)] {
+            let body = RequestBody::full(sent.clone().into());
+            let request = Request::builder().method(method).uri("/").body(body).unwrap();
+            let response =
+                pool.send_whole(&connector, &https(address), request, &Interim::none()).await.unwrap();
+            let came = response.into_body().collect().await.unwrap().to_bytes();
+            assert!(came == sent, "{method}: {} bytes", came.len());
+            assert_eq!(pool.counts(), (idle, 0), "{method}");
         }
     })
     .await;
