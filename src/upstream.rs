@@ -31,6 +31,7 @@ use crate::telemetry::Recorder;
 pub use self::body::{MAX_HELD, Replay, RequestBody};
 pub use self::connector::{Connector, ConnectorError, Probe, Reached, UpstreamStream};
 pub use self::error::{ClientFault, ProxyProblem, TlsProblem, UpstreamError};
+pub use self::http1::{ReadResponse, read_response};
 pub use self::origin::{AddressPolicy, Origin, UnusableName};
 pub use self::outbound::BadProxyVariable;
 pub use self::response::{ResponseBody, ResponseBodyError, Upgraded};
@@ -104,14 +105,14 @@ impl Pool {
             match connection {
                 Connected::Http1(connection) => {
                     let may_repeat = reused && !fresh && is_idempotent(&head.method);
-                    let request = request(head, body);
-                    let failure = match connection.exchange(request, &host, origin, timeout, interim).await {
+                    let exchange = connection.exchange(head, body, &host, origin, timeout, interim);
+                    let failure = match exchange.await {
                         Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
                     };
                     if let Some(back) = failure.unsent.filter(|_| unsent < MAX_UNSENT) {
                         unsent += 1;
-                        body = back.into_body();
+                        body = back;
                         continue;
                     }
                     if !failure.died {

@@ -177,14 +177,6 @@ impl Replay {
         }))
     }
 
-    /// Whether all of it has been read from the client, so that nothing is left to send.
-    pub(super) fn is_finished(&self) -> bool {
-        match &self.0 {
-            ReplayKind::Empty | ReplayKind::Full(_) => true,
-            ReplayKind::Streaming(source) => source.borrow().ended,
-        }
-    }
-
     /// How much of it has come from the client so far, in frames, and whether the client is being
     /// waited for: a slow upload is no silence of the upstream's.
     pub(super) fn progress(&self) -> (u64, bool) {

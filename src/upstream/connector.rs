@@ -191,6 +191,10 @@ impl UpstreamStream {
         Self { _open: open, ..self }
     }
 
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self.kind, Kind::Tls(_))
+    }
+
     fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn crate::net::Stream> {
         match &mut self.get_mut().kind {
             Kind::Tcp(stream) => Pin::new(stream),

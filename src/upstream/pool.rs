@@ -223,10 +223,7 @@ impl Host {
             self.protocol.set(Some(protocol));
         }
         match protocol {
-            Protocol::Http1 => {
-                let connection = Box::new(Http1::handshake(stream, origin).await?);
-                Ok(Connected::Http1(connection))
-            }
+            Protocol::Http1 => Ok(Connected::Http1(Box::new(Http1::new(stream)))),
             Protocol::Http2 => {
                 let connection = Http2::handshake(stream, origin).await?;
                 self.http2.borrow_mut().push(connection.clone());

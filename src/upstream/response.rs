@@ -22,6 +22,8 @@ enum Kind {
     /// No body, but a `Content-Length` that is to be kept: of a 304, say. hyper's server drops
     /// the field where a body is known to be empty, so this one does not say so.
     Bodiless,
+    /// All of it is here; `None` once it was given out.
+    Whole(Option<Bytes>),
     Http1(Box<Http1Body>),
     Http2(Box<Http2Body>),
     Upgraded(Option<Box<Upgraded>>),
@@ -32,7 +34,9 @@ enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum ResponseBodyError {
     #[error("the upstream broke off in the middle of the body")]
-    Http1(#[source] hyper::Error),
+    Http1(#[source] io::Error),
+    #[error("the upstream's body cannot be read on: {0}")]
+    Malformed(&'static str),
     #[error("the upstream broke off in the middle of the body")]
     Http2(#[source] h2::Error),
     #[error("nothing of the upstream's body has come for 60 s")]
@@ -61,6 +65,10 @@ impl ResponseBody {
         matches!(self.0, Kind::Empty | Kind::Bodiless | Kind::Upgraded(_))
     }
 
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self(Kind::Whole(Some(bytes)))
+    }
+
     pub(super) fn http1(body: Http1Body) -> Self {
         Self(Kind::Http1(Box::new(body)))
     }
@@ -78,7 +86,7 @@ impl ResponseBody {
         match &mut self.0 {
             Kind::Http1(body) => body.set_timeout(timeout),
             Kind::Http2(body) => body.set_timeout(timeout),
-            Kind::Empty | Kind::Bodiless | Kind::Upgraded(_) => {}
+            Kind::Empty | Kind::Bodiless | Kind::Whole(_) | Kind::Upgraded(_) => {}
         }
         self
     }
@@ -102,6 +110,7 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         match &mut self.0 {
             Kind::Empty | Kind::Bodiless | Kind::Upgraded(_) => Poll::Ready(None),
+            Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Http1(body) => body.poll_frame(cx),
             Kind::Http2(body) => body.poll_frame(cx),
         }
@@ -111,6 +120,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::Empty | Kind::Upgraded(_) => true,
             Kind::Bodiless => false,
+            Kind::Whole(bytes) => bytes.is_none(),
             Kind::Http1(body) => body.is_end_stream(),
             Kind::Http2(body) => body.is_end_stream(),
         }
@@ -120,6 +130,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::Empty | Kind::Upgraded(_) => SizeHint::with_exact(0),
             Kind::Bodiless => SizeHint::default(),
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::Http1(body) => body.size_hint(),
             Kind::Http2(body) => body.size_hint(),
         }

@@ -21,6 +21,7 @@ use crate::authority::Authority;
 use crate::config::{HttpProxy, Scheme, UpstreamSettings};
 use crate::net::{Call, Drain, DrainWatch, Transport, serve};
 
+mod http1;
 mod http2;
 mod relay;
 mod tls;

@@ -1,106 +1,204 @@
-//! What HTTP/1.1 has on the wire: the framing of requests, and that of responses.
+//! The stream under an exchange, and the bytes that have been read of it.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
-use http_body::Body;
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 
-use crate::net::Interim;
-use crate::upstream::body::{GoAhead, RequestBody};
-use crate::upstream::origin::Origin;
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio_util::io::poll_read_buf;
 
-/// Puts the request into the form that HTTP/1.1 has on the wire.
-pub(super) fn prepare(request: &mut Request<RequestBody>, origin: &Origin) -> Option<GoAhead> {
-    let from_http2 = request.version() == Version::HTTP_2;
-    *request.version_mut() = Version::HTTP_11;
-    if request.uri().authority().is_some() {
-        let path = request.uri().path_and_query().cloned();
-        // A path that was part of a URI is one.
-        *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
-    }
-    let is_empty = request.body().is_empty();
-    let length = request.body().size_hint().exact();
-    let announces_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
-    let headers = request.headers_mut();
-    headers.insert(HOST, origin.host_field());
-    join_cookies(headers);
-    let has_length = headers.contains_key(CONTENT_LENGTH);
-    if is_empty {
-        headers.remove(EXPECT);
-        if from_http2 && announces_body && !has_length {
-            // HTTP/2 has other means to say so (RFC 9110 §8.6).
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+use crate::upstream::connector::UpstreamStream;
+
+/// What one read of a head takes at most. With most answers that is the whole of them, and a read
+/// that the stream cannot fill saves asking it whether there is more.
+const SCRATCH: usize = 16 * 1024;
+/// What one read of a body takes at first, and at most: it doubles while reads fill it.
+const MIN_READ: usize = 16 * 1024;
+const MAX_READ: usize = 64 * 1024;
+/// Room behind the end of a body: a read that does not fill its buffer has emptied the socket.
+const BEYOND: usize = 64;
+
+thread_local! {
+    /// Where answers are read to whose length nobody knows yet, so that each then gets memory of
+    /// its own size.
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// A connection's stream, with what was read of it and not yet used.
+pub(super) struct Wire {
+    stream: Side,
+    /// Read, not used.
+    pub(super) unread: Bytes,
+    /// Where a body is read to; without memory while the connection idles.
+    buffer: BytesMut,
+    /// The size of the next read of a body.
+    read_size: usize,
+}
+
+enum Side {
+    Whole(UpstreamStream),
+    /// The other half is a task's, which writes.
+    Shared(Shared),
+}
+
+/// A stream that is read from one task and written to from another.
+#[derive(Clone)]
+pub(super) struct Shared(Rc<RefCell<Both>>);
+
+struct Both {
+    stream: UpstreamStream,
+    /// The writer has given up, so that nothing that is read is to be relied on.
+    cut: bool,
+    reader: Option<Waker>,
+}
+
+impl Wire {
+    pub(super) fn new(stream: UpstreamStream) -> Self {
+        Self {
+            stream: Side::Whole(stream),
+            unread: Bytes::new(),
+            buffer: BytesMut::new(),
+            read_size: MIN_READ,
         }
-    } else if let Some(length) = length.filter(|_| !has_length) {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    } else if !has_length {
-        // Said outright, since hyper leaves out the body of a GET whose length is unknown.
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    let expects =
-        headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    expects.then(|| request.body_mut().hold()).flatten()
-}
 
-/// HTTP/2 clients may send each cookie by itself, which HTTP/1.1 has not (RFC 9113 §8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut cookies = headers.get_all(COOKIE).iter();
-    if cookies.next().is_none() || cookies.next().is_none() {
-        return;
+    /// Whether nobody has closed it, and it has sent nothing that was not asked for. No system
+    /// call unless the socket was reported as readable.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        // Nobody needs to be woken: a connection in the pool is looked at when it is wanted.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut byte = [0];
+        self.unread.is_empty() && self.poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
     }
-    let parts: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(mut joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
-        joined.set_sensitive(headers.get(COOKIE).is_some_and(HeaderValue::is_sensitive));
-        headers.insert(COOKIE, joined);
-    }
-}
 
-pub(super) fn listen_to_interim(
-    request: &mut Request<RequestBody>,
-    interim: &Interim,
-    go_ahead: Option<GoAhead>,
-) {
-    if !interim.is_wanted() && go_ahead.is_none() {
-        return;
+    /// The stream to write to; `None` where that is another's.
+    pub(super) fn writer(&mut self) -> Option<&mut UpstreamStream> {
+        match &mut self.stream {
+            Side::Whole(stream) => Some(stream),
+            Side::Shared(_) => None,
+        }
     }
-    let interim = interim.clone();
-    hyper::ext::on_informational(request, move |response| match response.status() {
-        StatusCode::CONTINUE => {
-            if let Some(go_ahead) = &go_ahead {
-                go_ahead.set();
+
+    /// The stream and what came early; `None` where it is shared.
+    pub(super) fn into_parts(self) -> Option<(UpstreamStream, Bytes)> {
+        match self.stream {
+            Side::Whole(stream) => Some((stream, self.unread)),
+            Side::Shared(_) => None,
+        }
+    }
+
+    /// Leaves the writing to whoever gets the other half.
+    pub(super) fn share(self) -> (Self, Shared) {
+        let shared = match self.stream {
+            Side::Whole(stream) => Shared(Rc::new(RefCell::new(Both { stream, cut: false, reader: None }))),
+            Side::Shared(shared) => shared,
+        };
+        (Self { stream: Side::Shared(shared.clone()), ..self }, shared)
+    }
+
+    /// Frees what only a body needs.
+    pub(super) fn rest(&mut self) {
+        self.unread = Bytes::new();
+        self.buffer = BytesMut::new();
+        self.read_size = MIN_READ;
+    }
+
+    /// Reads more of a head; the number of bytes, 0 at the stream's end.
+    pub(super) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        READ.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            ready!(self.poll_read(cx, &mut read))?;
+            let came = read.filled();
+            if self.unread.is_empty() {
+                self.unread = Bytes::copy_from_slice(came);
+            } else {
+                let mut all = BytesMut::from(std::mem::take(&mut self.unread));
+                all.extend_from_slice(came);
+                self.unread = all.freeze();
+            }
+            Poll::Ready(Ok(came.len()))
+        })
+    }
+
+    /// Reads more of a body, of which `left` bytes are still to come as far as that is known.
+    pub(super) fn poll_body(&mut self, cx: &mut Context<'_>, left: Option<u64>) -> Poll<io::Result<usize>> {
+        let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
+        let size = left.saturating_add(BEYOND).min(self.read_size);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.reserve(size);
+        let mut came = 0;
+        // TLS gives out a record at a time: several make one write to the client.
+        let outcome = loop {
+            match self.poll_buffer(cx, &mut buffer) {
+                Poll::Ready(Ok(0)) | Poll::Pending if came > 0 => break Poll::Ready(Ok(came)),
+                Poll::Ready(Ok(read)) if read > 0 => came += read,
+                other => break other,
+            }
+            if came >= left.min(size / 4 * 3) || !self.comes_in_records() {
+                break Poll::Ready(Ok(came));
+            }
+        };
+        if came >= self.read_size / 4 * 3 {
+            self.read_size = (self.read_size * 2).min(MAX_READ);
+        }
+        // A body that is waited for keeps no buffer: it may be long in coming.
+        if came > 0 {
+            self.unread = buffer.split().freeze();
+            self.buffer = buffer;
+        }
+        outcome
+    }
+
+    fn comes_in_records(&self) -> bool {
+        match &self.stream {
+            Side::Whole(stream) => stream.is_tls(),
+            Side::Shared(_) => false,
+        }
+    }
+
+    fn poll_buffer(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Side::Whole(stream) => poll_read_buf(Pin::new(stream), cx, buffer),
+            Side::Shared(shared) => {
+                let mut both = shared.for_reader(cx)?;
+                poll_read_buf(Pin::new(&mut both.stream), cx, buffer)
             }
         }
-        StatusCode::SWITCHING_PROTOCOLS => {}
-        status => {
-            let mut headers = response.headers().clone();
-            for name in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
-                headers.remove(name);
-            }
-            interim.send(status, &headers);
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, read: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Side::Whole(stream) => Pin::new(stream).poll_read(cx, read),
+            Side::Shared(shared) => Pin::new(&mut shared.for_reader(cx)?.stream).poll_read(cx, read),
         }
-    });
+    }
 }
 
-/// RFC 9112 §6.3: refuses framing that two readers may see differently.
-pub(super) fn check_framing(headers: &mut HeaderMap) -> Result<(), &'static str> {
-    if let Some(encoding) = headers.get(TRANSFER_ENCODING) {
-        if headers.contains_key(CONTENT_LENGTH) {
-            return Err("it has both Content-Length and Transfer-Encoding");
+impl Shared {
+    fn for_reader(&self, cx: &Context<'_>) -> io::Result<std::cell::RefMut<'_, Both>> {
+        let mut both = self.0.borrow_mut();
+        if both.cut {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the request broke off"));
         }
-        let several = headers.get_all(TRANSFER_ENCODING).iter().count() > 1;
-        if several || !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            return Err("its Transfer-Encoding is not exactly `chunked`");
+        if !both.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
+            both.reader = Some(cx.waker().clone());
+        }
+        Ok(both)
+    }
+
+    pub(super) fn with_stream<T>(&self, write: impl FnOnce(&mut UpstreamStream) -> T) -> T {
+        write(&mut self.0.borrow_mut().stream)
+    }
+
+    /// The request cannot be sent to its end: the exchange is over in both directions.
+    pub(super) fn cut(&self) {
+        let mut both = self.0.borrow_mut();
+        both.cut = true;
+        if let Some(reader) = both.reader.take() {
+            reader.wake();
         }
     }
-    if let Some(length) = headers.get(CONTENT_LENGTH) {
-        let digits = length.as_bytes();
-        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return Err("its Content-Length is not one plain decimal number");
-        }
-        if headers.get_all(CONTENT_LENGTH).iter().any(|other| other != length) {
-            return Err("it has differing Content-Length fields");
-        }
-        let length = length.clone();
-        headers.insert(CONTENT_LENGTH, length);
-    }
-    Ok(())
 }

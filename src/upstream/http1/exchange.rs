@@ -1,0 +1,162 @@
+//! [`Exchange`]: from a request to the head of its response.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+
+use super::Failure;
+use super::head::{Fault, Head, MAX_HEAD, TOO_LONG};
+use super::upload::{self, Upload};
+use super::wire::Wire;
+use crate::net::Interim;
+use crate::upstream::body::{GoAhead, Replay};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::origin::Origin;
+
+/// Interim responses ahead of one response.
+const MAX_INTERIM: usize = 32;
+
+/// Why there is no head.
+pub(super) enum NoHead {
+    Malformed(Fault),
+    Closed(io::Error),
+    Client(upload::Fault),
+    Timeout,
+}
+
+/// A request on its way, until the head of its response is there.
+pub(super) struct Exchange<'a> {
+    upload: Upload,
+    /// Why the upstream takes no more of the request; it may have answered all the same.
+    broken: Option<io::Error>,
+    go_ahead: Option<GoAhead>,
+    interim: &'a Interim,
+    interims: usize,
+    /// A byte of a response has come.
+    has_read: bool,
+    /// What has been read was looked at, and is not a whole head.
+    is_partial: bool,
+    /// The stream broke ahead of the first byte that was written.
+    is_unsent: bool,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(upload: Upload, go_ahead: Option<GoAhead>, interim: &'a Interim) -> Self {
+        Self {
+            upload,
+            broken: None,
+            go_ahead,
+            interim,
+            interims: 0,
+            has_read: false,
+            is_partial: false,
+            is_unsent: false,
+        }
+    }
+
+    pub(super) fn upload(&self) -> &Upload {
+        &self.upload
+    }
+
+    /// What of the request has not gone out and still can.
+    pub(super) fn into_rest(self) -> Option<Upload> {
+        Some(self.upload).filter(|upload| !upload.is_done() && self.broken.is_none())
+    }
+
+    /// Writes and reads as far as that goes; ready with the head of the response.
+    pub(super) fn poll(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
+        loop {
+            self.send(wire, cx)?;
+            let head = ready!(self.receive(wire, cx))?;
+            match head.status {
+                // The body that was held back goes out now.
+                StatusCode::CONTINUE => self.go_ahead.iter().for_each(GoAhead::set),
+                StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(head)),
+                status if status.is_informational() => {
+                    let mut headers = head.headers;
+                    for name in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
+                        headers.remove(name);
+                    }
+                    self.interim.send(status, &headers);
+                }
+                _ => return Poll::Ready(Ok(head)),
+            }
+            self.interims += 1;
+            if self.interims > MAX_INTERIM {
+                return Poll::Ready(Err(NoHead::Malformed("it has more than 32 interim responses")));
+            }
+        }
+    }
+
+    /// Writes on, if there is something to write.
+    fn send(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Result<(), NoHead> {
+        if self.broken.is_some() || self.upload.is_done() {
+            return Ok(());
+        }
+        let Some(stream) = wire.writer() else { return Ok(()) };
+        match self.upload.poll(stream, cx) {
+            Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
+            Poll::Ready(Err(upload::Fault::Upstream(error))) if self.upload.written() == 0 => {
+                // A TLS session may have sent some of what it has not taken as a whole.
+                self.is_unsent = !stream.is_tls();
+                Err(NoHead::Closed(error))
+            }
+            Poll::Ready(Err(upload::Fault::Upstream(error))) => {
+                self.broken = Some(error);
+                Ok(())
+            }
+            Poll::Ready(Err(fault)) => Err(NoHead::Client(fault)),
+        }
+    }
+
+    fn receive(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
+        loop {
+            if !wire.unread.is_empty() && !self.is_partial {
+                if let Some(head) = Head::take(&mut wire.unread).map_err(NoHead::Malformed)? {
+                    return Poll::Ready(Ok(head));
+                }
+                if wire.unread.len() >= MAX_HEAD {
+                    return Poll::Ready(Err(NoHead::Malformed(TOO_LONG)));
+                }
+                self.is_partial = true;
+            }
+            let came = match ready!(wire.poll_more(cx)) {
+                Ok(came @ 1..) => came,
+                other => {
+                    let end = other.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+                    return Poll::Ready(Err(NoHead::Closed(self.broken.take().unwrap_or(end))));
+                }
+            };
+            self.has_read = true;
+            // Without the end of a line there is no end of a head; with too much there is none.
+            let is_full = wire.unread.len() >= MAX_HEAD;
+            self.is_partial = !is_full && !wire.unread[wire.unread.len() - came..].contains(&b'\n');
+        }
+    }
+
+    pub(super) fn failure(
+        self,
+        reason: NoHead,
+        replay: &Replay,
+        origin: &Origin,
+        timeout: Duration,
+    ) -> Failure {
+        if let Some(fault) = replay.fault() {
+            return UpstreamError::Client(fault).into();
+        }
+        let to = origin.to_string();
+        match reason {
+            NoHead::Malformed(reason) => UpstreamError::Malformed { to, reason: reason.into() }.into(),
+            NoHead::Client(fault) => fault.into_error(to).into(),
+            NoHead::Timeout => UpstreamError::ResponseTimeout { to, after: timeout }.into(),
+            NoHead::Closed(source) => Failure {
+                error: UpstreamError::Closed { to, source: source.into() },
+                unsent: if self.is_unsent { replay.body() } else { None },
+                died: !self.has_read,
+            },
+        }
+    }
+}
