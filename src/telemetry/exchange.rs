@@ -53,7 +53,7 @@ pub struct Timing {
     pub total: Duration,
 }
 
-/// The record of an exchange that is over. To make one costs no allocation: the URI and the
+/// The record of an exchange that is over. To fill one in costs no allocation: the URI and the
 /// header value share the memory of the request they came with.
 ///
 /// It holds the request as it came, so it has no `Debug`; it is redacted when it is written.
@@ -308,15 +308,20 @@ impl Drop for Exchange {
         if record.status.is_none() {
             record.failed.get_or_insert(Failed::Client);
         }
-        // The record is moved out by replacing what it shares, not by copying it.
-        let record = Finished {
-            uri: std::mem::take(&mut record.uri),
-            host: record.host.take(),
-            detail: record.detail.take(),
-            method: std::mem::take(&mut record.method),
-            ..*record
-        };
         self.recorder.finish(record);
+    }
+}
+
+impl Finished {
+    /// Moves the record out, by replacing what it shares and not by copying it.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            uri: std::mem::take(&mut self.uri),
+            host: self.host.take(),
+            detail: self.detail.take(),
+            method: std::mem::take(&mut self.method),
+            ..*self
+        }
     }
 }
 

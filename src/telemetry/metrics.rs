@@ -4,6 +4,7 @@
 //! No label takes a value that a request could make up: routes and clients are the configured
 //! ones, methods the known ones or `OTHER`.
 
+mod latency;
 mod requests;
 
 use std::sync::OnceLock;
@@ -62,7 +63,6 @@ pub struct Totals {
 pub struct Metrics {
     registry: Registry,
     requests: Requests,
-    upstream_seconds: HistogramVec,
     token_fetches: IntCounterVec,
     token_fetch_seconds: HistogramVec,
     connections: IntGaugeVec,
@@ -87,16 +87,11 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let records_dropped = IntCounter::new(
             name("records_dropped_total"),
-            "Exchanges that were counted, but are missing from log, histogram and status page because a queue was full.",
+            "Exchanges that were counted, but are missing from log and status page because a queue was full.",
         )
         .expect("the name is valid");
         let metrics = Self {
             requests,
-            upstream_seconds: histogram(
-                "upstream_seconds",
-                "From the request being ready for its upstream to the response's head, connecting included.",
-                &["route"],
-            ),
             token_fetches: counter(
                 "token_fetches_total",
                 "Attempts to get a token at the token endpoint, by how they ended.",
@@ -129,11 +124,10 @@ impl Metrics {
         for side in ["client", "upstream"] {
             metrics.connections.with_label_values(&[side]);
         }
-        let collectors: [Box<dyn prometheus::core::Collector>; 9] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 8] = [
             Box::new(started),
             Box::new(build),
             Box::new(metrics.requests.clone()),
-            Box::new(metrics.upstream_seconds.clone()),
             Box::new(metrics.token_fetches.clone()),
             Box::new(metrics.token_fetch_seconds.clone()),
             Box::new(metrics.connections.clone()),
@@ -213,10 +207,6 @@ impl Metrics {
 
     pub(super) fn requests(&self) -> &Requests {
         &self.requests
-    }
-
-    pub(super) fn upstream_answered(&self, route: RouteId, after: Duration) {
-        self.requests.observe_upstream(route, after, &self.upstream_seconds);
     }
 
     pub(super) fn connections(&self, side: &str) -> prometheus::IntGauge {

@@ -4,10 +4,11 @@
 //! what does not fit its queue and is told how much, and there are at most [`SUBSCRIBERS`].
 //! Only the control runtime comes here, so the lock is never waited for by a worker.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use ::http::Uri;
 use serde::Serialize;
@@ -16,8 +17,9 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use tokio::sync::mpsc;
 
-use super::exchange::{Failed, Finished};
+use super::exchange::Failed;
 use super::redact;
+use super::redacted::Redacted;
 
 /// Exchanges that the ring keeps.
 pub(super) const KEPT: usize = 500;
@@ -193,67 +195,34 @@ impl Subscriber {
 }
 
 impl Entry {
-    /// Redacts `record`. `now` is the same moment by both clocks, which dates the record.
-    pub(super) fn new(record: &Finished, route: Option<Arc<str>>, now: (SystemTime, Instant)) -> Self {
-        let started = now.0 - now.1.saturating_duration_since(record.started);
-        let timing = &record.timing;
+    pub(super) fn new(redacted: &Redacted<'_>, route: Option<Arc<str>>) -> Self {
+        let record = redacted.record;
         Self {
             id: record.id.to_string(),
-            time: timestamp(started),
-            method: redact::text(record.method.as_str()).into_owned(),
-            path: target(&record.uri),
+            time: redacted.time.to_owned(),
+            method: redacted.method.clone().into_owned(),
+            path: match record.uri.query() {
+                Some(query) => format!("{}?{}", redacted.path, redact::query(query)),
+                None => redacted.path.clone().into_owned(),
+            },
             form: form(&record.uri),
-            host: record
-                .host
-                .as_ref()
-                .map(|host| redact::text(&String::from_utf8_lossy(host.as_bytes())).into_owned()),
+            host: redacted.host.clone().map(Cow::into_owned),
             route,
-            status: record.status.map(|status| status.as_u16()),
-            duration_ms: milliseconds(timing.total),
+            status: redacted.status(),
+            duration_ms: redacted.duration_ms(),
             failed: record.failed,
-            detail: record.detail.as_ref().map(|detail| redact::text(detail).into_owned()),
+            detail: redacted.detail.clone().map(Cow::into_owned),
             bytes_in: record.received,
             bytes_out: record.sent,
             trace_id: record.trace.map(|trace| trace.to_string()),
-            phases: Phases {
-                token: milliseconds(timing.token),
-                connect: milliseconds(timing.connect),
-                head: milliseconds(timing.head),
-                body: milliseconds(timing.body),
-            },
+            phases: redacted.phases(),
         }
-    }
-
-    /// The target without its query, which may hold what no log should.
-    pub fn path_alone(&self) -> &str {
-        self.path.split('?').next().unwrap_or_default()
     }
 }
 
 /// A moment as everything on the admin listener and in the log writes it: RFC 3339, UTC.
 pub fn timestamp(time: SystemTime) -> String {
     OffsetDateTime::from(time).format(TIMESTAMP).unwrap_or_else(|_| String::from("-"))
-}
-
-fn target(uri: &Uri) -> String {
-    let mut target = String::new();
-    if let Some(scheme) = uri.scheme_str() {
-        target.push_str(scheme);
-        target.push_str("://");
-    }
-    if let Some(authority) = uri.authority() {
-        // Userinfo would be a password; the proxy refuses it, but the record is made before.
-        let authority = authority.as_str();
-        target.push_str(authority.rsplit_once('@').map_or(authority, |(_, host)| host));
-    }
-    if uri.path_and_query().is_some() {
-        target.push_str(&redact::path(uri.path()));
-    }
-    if let Some(query) = uri.query() {
-        target.push('?');
-        target.push_str(&redact::query(query));
-    }
-    target
 }
 
 /// RFC 9112 §3.2.
@@ -264,11 +233,6 @@ fn form(uri: &Uri) -> &'static str {
         (None, None) if uri.path() == "*" => "asterisk",
         (None, None) => "origin",
     }
-}
-
-/// To the microsecond.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
 }
 
 #[cfg(test)]

@@ -10,18 +10,22 @@ use tokio::sync::Notify;
 
 use super::exchange::{Exchange, Finished, RequestId};
 use super::metrics::Metrics;
+use super::wanted::Wanted;
 
 /// Records that a worker may be ahead of the collector: a hundredth of a second at 200,000
 /// requests each second.
 pub(super) const QUEUE: usize = 2048;
 
 /// One worker's telemetry. It can be shared with other threads, but is meant for one: its
-/// counters are fast because nobody else writes them.
+/// counters are fast because nobody else writes them, or anything beside them (pairs of 64 bytes
+/// are fetched together).
+#[repr(align(128))]
 pub struct Recorder {
     worker: usize,
     metrics: Arc<Metrics>,
-    queue: SyncSender<Finished>,
-    wake: Arc<Wake>,
+    wanted: Arc<Wanted>,
+    queue: SyncSender<Box<Finished>>,
+    link: Arc<Link>,
     clients: prometheus::IntGauge,
     upstreams: prometheus::IntGauge,
     /// Identifiers are a counter under a bijection, so none comes twice.
@@ -40,38 +44,53 @@ pub enum Side {
 #[derive(Debug)]
 pub struct Connection(prometheus::IntGauge);
 
-/// Lets a worker wake the collector once, and then not again until it has gone back to sleep.
+/// What a worker and the collector tell each other beside the queue.
 #[derive(Debug)]
-pub(super) struct Wake {
+#[repr(align(128))]
+pub(super) struct Link {
+    /// Exchanges that nobody wanted a record of, since the collector looked last.
+    left_out: AtomicU64,
+    /// The collector sleeps. The worker wakes it once, and then not again until it has gone back
+    /// to sleep.
     asleep: AtomicBool,
     notify: Arc<Notify>,
 }
 
-/// The collector's end of one worker's queue.
+/// The collector's end of one worker's queue. A record travels in a box: a place in the queue is
+/// then a word, and the thousands of them no memory to speak of.
 pub(super) struct Queue {
-    pub(super) records: Receiver<Finished>,
-    pub(super) wake: Arc<Wake>,
+    pub(super) records: Receiver<Box<Finished>>,
+    pub(super) link: Arc<Link>,
 }
 
-pub(super) fn pairs(workers: usize, metrics: &Arc<Metrics>) -> (Vec<Arc<Recorder>>, Vec<Queue>) {
+pub(super) fn pairs(
+    workers: usize,
+    metrics: &Arc<Metrics>,
+    wanted: &Arc<Wanted>,
+) -> (Vec<Arc<Recorder>>, Vec<Queue>) {
     let notify = Arc::new(Notify::new());
     let salt = RandomState::new().hash_one(std::process::id());
     (0..workers)
         .map(|worker| {
             let (sender, records) = sync_channel(QUEUE);
-            let wake = Arc::new(Wake { asleep: AtomicBool::new(false), notify: Arc::clone(&notify) });
+            let link = Arc::new(Link {
+                left_out: AtomicU64::new(0),
+                asleep: AtomicBool::new(false),
+                notify: Arc::clone(&notify),
+            });
             let recorder = Recorder {
                 worker,
                 metrics: Arc::clone(metrics),
+                wanted: Arc::clone(wanted),
                 queue: sender,
-                wake: Arc::clone(&wake),
+                link: Arc::clone(&link),
                 clients: metrics.connections("client"),
                 upstreams: metrics.connections("upstream"),
                 // Each recorder has 2^48 numbers of its own.
                 next_id: AtomicU64::new(metrics.next_recorder() << 48),
                 salt,
             };
-            (Arc::new(recorder), Queue { records, wake })
+            (Arc::new(recorder), Queue { records, link })
         })
         .unzip()
 }
@@ -94,19 +113,22 @@ impl Recorder {
         Connection(gauge.clone())
     }
 
-    /// Counts an exchange that [began](Self::begin), and hands its record to the collector.
-    pub(super) fn finish(&self, record: Finished) {
-        self.metrics.requests().ended(
-            self.worker,
-            record.route,
-            &record.method,
-            record.status,
-            record.failed,
-        );
-        if self.queue.try_send(record).is_err() {
+    /// Counts an exchange that [began](Self::begin), and hands its record to the collector if that
+    /// has a use for it.
+    pub(super) fn finish(&self, record: &mut Finished) {
+        let requests = self.metrics.requests();
+        requests.ended(self.worker, record.route, &record.method, record.status, record.failed);
+        if record.answered {
+            requests.answered(self.worker, record.route, record.timing.connect + record.timing.head);
+        }
+        if !self.wanted.take() {
+            self.link.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if self.queue.try_send(Box::new(record.take())).is_err() {
             self.metrics.records_dropped().inc();
         }
-        self.wake.wake();
+        self.link.wake();
     }
 }
 
@@ -122,12 +144,20 @@ impl Drop for Connection {
     }
 }
 
-impl Wake {
+impl Link {
     /// After a record is in the queue. The order matters: the collector first says that it goes to
     /// sleep and then looks at the queues once more, so that one of the two sees the other.
     fn wake(&self) {
         if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
             self.notify.notify_one();
+        }
+    }
+
+    /// How many exchanges left no record since this was asked last.
+    pub(super) fn left_out(&self) -> u64 {
+        match self.left_out.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.left_out.swap(0, Ordering::Relaxed),
         }
     }
 

@@ -4,6 +4,7 @@ use ::http::{Method, StatusCode};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::telemetry::recent::KEPT;
 use crate::telemetry::{Event, Failed, Recorder, Side};
 
 struct House {
@@ -61,6 +62,7 @@ async fn what_is_queued_at_the_end_is_written() {
 #[tokio::test]
 async fn a_full_queue_drops_records_but_counts_requests() {
     let (telemetry, recorders, collector) = Telemetry::new(1, AccessLog::off());
+    collector.wanted.want_every();
     for _ in 0..QUEUE + 7 {
         exchange(&recorders[0], "/");
     }
@@ -70,6 +72,48 @@ async fn a_full_queue_drops_records_but_counts_requests() {
     let total = r#"maskinporten_proxy_requests_total{failed="none",method="GET",route="none",status="2xx"}"#;
     assert!(text.contains(&format!("{total} {}\n", QUEUE + 7)), "{text}");
     assert!(text.contains("maskinporten_proxy_requests_in_flight 0\n"), "{text}");
+}
+
+#[tokio::test]
+async fn what_nobody_reads_is_counted_and_timed_but_not_sent() {
+    let (telemetry, recorders, mut collector) = Telemetry::new(2, AccessLog::off());
+    let route = telemetry.metrics.route("clients");
+    for number in 0..2 * QUEUE {
+        let mut exchange = recorders[number % 2].begin(Method::GET, "/".parse().unwrap());
+        exchange.set_route(route);
+        exchange.head_arrived();
+        exchange.set_status(StatusCode::OK);
+    }
+    let sent: usize = collector.queues.iter().map(|queue| queue.records.try_iter().count()).sum();
+    assert_eq!(sent, KEPT);
+    let text = telemetry.metrics.render(&[], &[]);
+    assert!(text.contains("maskinporten_proxy_records_dropped_total 0\n"), "{text}");
+    let total =
+        r#"maskinporten_proxy_requests_total{failed="none",method="GET",route="clients",status="2xx"}"#;
+    assert!(text.contains(&format!("{total} {}\n", 2 * QUEUE)), "{text}");
+    let timed = r#"maskinporten_proxy_upstream_seconds_count{route="clients"}"#;
+    assert!(text.contains(&format!("{timed} {}\n", 2 * QUEUE)), "{text}");
+    // Who listens is told how much went by.
+    let mut listener = telemetry.recent.subscribe().unwrap();
+    collector.ask(Instant::now() + Duration::from_secs(1));
+    exchange(&recorders[0], "/after");
+    collector.drain();
+    while collector.write_slice() {}
+    assert!(matches!(listener.next().await, Some(Event::Skipped(n)) if n == (2 * QUEUE - KEPT) as u64));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_flood_the_page_shows_requests_again() {
+    let house = house(1);
+    for _ in 0..2 * KEPT {
+        exchange(&house.recorders[0], "/flood");
+    }
+    let shows = || house.telemetry.recent.entries().first().is_some_and(|entry| entry.path == "/after");
+    while !shows() {
+        // Nothing of this is sent before the collector has asked for more of its own accord.
+        exchange(&house.recorders[0], "/after");
+        tokio::time::sleep(BATCH).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,8 +181,11 @@ async fn identifiers_differ_between_workers_and_connections_are_counted_while_op
 async fn a_flood_is_sampled_for_the_page_and_listeners_are_told() {
     let (telemetry, recorders, mut collector) = Telemetry::new(1, AccessLog::off());
     let mut listener = telemetry.recent.subscribe().unwrap();
-    // As if the bucket had just been filled, and time stood still.
-    collector.allowance = Allowance { left: 3.0, filled: Instant::now() + Duration::from_secs(60) };
+    // As if three were left of what may be shown, and time stood still.
+    let now = Instant::now();
+    collector.wanted.want_every();
+    collector.allowance = Allowance { left: 3.0, filled: now };
+    collector.ask(now);
     for number in 0..10 {
         exchange(&recorders[0], &format!("/{number}"));
     }
@@ -146,9 +193,9 @@ async fn a_flood_is_sampled_for_the_page_and_listeners_are_told() {
     while collector.write_slice() {}
     assert_eq!(telemetry.recent.entries().len(), 3);
     // A second later there is room again, for no more than the ring holds.
-    let later = collector.allowance.filled + Duration::from_secs(1);
-    collector.allowance.fill(later);
-    assert_eq!(collector.allowance.left, KEPT as f64);
+    assert!(!collector.wanted.is_full());
+    collector.ask(now + Duration::from_secs(1));
+    assert!(collector.wanted.is_full());
     exchange(&recorders[0], "/after");
     collector.drain();
     while collector.write_slice() {}

@@ -1,12 +1,15 @@
 //! The line for each request.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
 use serde::Serialize;
 use tracing::Level;
 
 use super::{ACCESS_TARGET, Format, LogOptions, Sink};
-use crate::telemetry::recent::{Entry, Phases};
+use crate::telemetry::recent::Phases;
+use crate::telemetry::redacted::Redacted;
+use crate::telemetry::{RequestId, TraceId};
 
 /// Formats and writes a line for each finished exchange, a batch at a time.
 #[derive(Clone, Debug)]
@@ -24,7 +27,7 @@ struct Line<'a> {
     level: &'static str,
     target: &'static str,
     message: &'static str,
-    request_id: &'a str,
+    request_id: Text<RequestId>,
     method: &'a str,
     path: &'a str,
     host: Option<&'a str>,
@@ -38,7 +41,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<&'a str>,
+    trace_id: Option<Text<TraceId>>,
 }
 
 impl AccessLog {
@@ -56,17 +59,17 @@ impl AccessLog {
         self.sink.is_some() && tracing::enabled!(target: ACCESS_TARGET, Level::INFO)
     }
 
-    pub(in crate::telemetry) fn format(&self, entry: &Entry, lines: &mut String) {
+    pub(in crate::telemetry) fn format(&self, request: &Redacted<'_>, lines: &mut Vec<u8>) {
         match self.format {
-            Format::Json => json(entry, lines),
-            Format::Human | Format::Auto => human(entry, self.ansi, lines),
+            Format::Json => json(request, lines),
+            Format::Human | Format::Auto => human(request, self.ansi, lines),
         }
-        lines.push('\n');
+        lines.push(b'\n');
     }
 
-    pub(in crate::telemetry) fn write(&self, lines: &str) {
+    pub(in crate::telemetry) fn write(&self, lines: &[u8]) {
         if let Some(sink) = &self.sink {
-            sink.write(lines.as_bytes());
+            sink.write(lines);
         }
     }
 
@@ -76,67 +79,73 @@ impl AccessLog {
     }
 }
 
-fn json(entry: &Entry, lines: &mut String) {
+fn json(request: &Redacted<'_>, lines: &mut Vec<u8>) {
+    let record = request.record;
     let line = Line {
-        timestamp: &entry.time,
+        timestamp: request.time,
         level: "INFO",
         target: ACCESS_TARGET,
         message: "request",
-        request_id: &entry.id,
-        method: &entry.method,
-        path: entry.path_alone(),
-        host: entry.host.as_deref(),
-        route: entry.route.as_deref(),
-        status: entry.status,
-        duration_ms: entry.duration_ms,
-        phases: entry.phases,
-        bytes_in: entry.bytes_in,
-        bytes_out: entry.bytes_out,
-        failed: entry.failed.map(|failed| failed.name()),
-        detail: entry.detail.as_deref(),
-        trace_id: entry.trace_id.as_deref(),
+        request_id: Text(record.id),
+        method: &request.method,
+        path: &request.path,
+        host: request.host.as_deref(),
+        route: request.route,
+        status: request.status(),
+        duration_ms: request.duration_ms(),
+        phases: request.phases(),
+        bytes_in: record.received,
+        bytes_out: record.sent,
+        failed: record.failed.map(|failed| failed.name()),
+        detail: request.detail.as_deref(),
+        trace_id: record.trace.map(Text),
     };
-    lines.push_str(&serde_json::to_string(&line).expect("a line holds nothing that JSON cannot"));
+    serde_json::to_writer(lines, &line).expect("a line holds nothing that JSON cannot");
 }
 
-fn human(entry: &Entry, ansi: bool, lines: &mut String) {
+fn human(request: &Redacted<'_>, ansi: bool, lines: &mut Vec<u8>) {
+    let record = request.record;
     let paint = |code: &'static str| if ansi { code } else { "" };
     let (dim, reset) = (paint("\x1b[2m"), paint("\x1b[0m"));
-    let colour = paint(match (entry.failed, entry.status) {
+    let colour = paint(match (record.failed, request.status()) {
         (Some(_), _) | (None, Some(500..)) => "\x1b[31m",
         (None, Some(400..)) => "\x1b[33m",
         _ => "\x1b[32m",
     });
     let written = (|| {
-        write!(lines, "{dim}{}{reset} {} INFO{reset} ", entry.time, paint("\x1b[32m"))?;
-        write!(
-            lines,
-            "{dim}{ACCESS_TARGET}:{reset} {} {} ",
-            Plain(&entry.method),
-            Plain(entry.path_alone())
-        )?;
-        match entry.status {
+        write!(lines, "{dim}{}{reset} {} INFO{reset} ", request.time, paint("\x1b[32m"))?;
+        write!(lines, "{dim}{ACCESS_TARGET}:{reset} {} {} ", Plain(&request.method), Plain(&request.path))?;
+        match request.status() {
             Some(status) => write!(lines, "{colour}{status}{reset}")?,
             None => write!(lines, "{colour}no answer{reset}")?,
         }
-        write!(lines, " {} ms", entry.duration_ms)?;
-        if let Some(failed) = entry.failed {
+        write!(lines, " {} ms", request.duration_ms())?;
+        if let Some(failed) = record.failed {
             write!(lines, " {colour}failed={}{reset}", failed.name())?;
         }
-        if let Some(detail) = &entry.detail {
+        if let Some(detail) = &request.detail {
             write!(lines, " {colour}{}{reset}", Plain(detail))?;
         }
-        if let Some(route) = &entry.route {
+        if let Some(route) = request.route {
             write!(lines, " {dim}route={reset}{}", Plain(route))?;
         }
-        write!(lines, " {dim}in={reset}{} {dim}out={reset}{}", entry.bytes_in, entry.bytes_out)?;
-        write!(lines, " {dim}request_id={reset}{}", entry.id)?;
-        if let Some(trace) = &entry.trace_id {
+        write!(lines, " {dim}in={reset}{} {dim}out={reset}{}", record.received, record.sent)?;
+        write!(lines, " {dim}request_id={reset}{}", record.id)?;
+        if let Some(trace) = record.trace {
             write!(lines, " {dim}trace_id={reset}{trace}")?;
         }
-        Ok::<(), std::fmt::Error>(())
+        Ok::<(), io::Error>(())
     })();
-    written.expect("writing to a String does not fail");
+    written.expect("writing to memory does not fail");
+}
+
+/// What is written as it displays itself, with no string in between.
+struct Text<T>(T);
+
+impl<T: std::fmt::Display> Serialize for Text<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 /// Text without control characters, so that a request cannot begin a line or talk to a terminal.

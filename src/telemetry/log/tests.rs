@@ -68,6 +68,18 @@ async fn stop(collector: Collector) {
 }
 
 #[tokio::test]
+async fn every_request_has_its_line_however_many_the_page_shows() {
+    let house = House::new(Format::Json, "info", false);
+    let (telemetry, recorders, collector) = Telemetry::new(1, house.access.clone());
+    for _ in 0..1500 {
+        serve(&recorders[0]);
+    }
+    stop(collector).await;
+    assert_eq!(house.text().lines().count(), 1500);
+    assert_eq!(telemetry.recent.entries().len(), 500);
+}
+
+#[tokio::test]
 async fn a_request_is_one_line_of_json() {
     let text = House::new(Format::Json, "info", false).served().await;
     assert_eq!(text.lines().count(), 1, "{text}");

@@ -1,4 +1,5 @@
-//! `requests_total` and `requests_in_flight`: cells of which each worker writes its own.
+//! `requests_total`, `requests_in_flight` and `upstream_seconds`: cells of which each worker writes
+//! its own.
 //!
 //! A worker adds to memory that no other worker writes, found by two indices; nothing is looked
 //! up by label and no cache line is fought over. Reading adds the workers' cells together.
@@ -12,9 +13,9 @@ use std::time::Duration;
 use ::http::{Method, StatusCode};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{Histogram, HistogramVec};
 
 use super::super::exchange::Failed;
+use super::latency::{self, Latency};
 use super::{Totals, name};
 
 /// The label of requests that no route took, and of those that did not fail.
@@ -45,18 +46,21 @@ struct Shared {
     in_flight: Box<[OwnLine<AtomicI64>]>,
     total: Desc,
     gauge: Desc,
+    upstream: Desc,
 }
 
 struct Route {
     name: Arc<str>,
     cells: Box<[WorkerCells]>,
-    upstream: OnceLock<Histogram>,
 }
 
 /// One worker's counts for one route. The alignment keeps two workers off one cache line (pairs
 /// of 64 bytes are fetched together).
 #[repr(align(128))]
-struct WorkerCells([AtomicU64; CELLS]);
+struct WorkerCells {
+    requests: [AtomicU64; CELLS],
+    upstream: Latency,
+}
 
 #[repr(align(128))]
 struct OwnLine<T>(T);
@@ -90,6 +94,14 @@ impl Requests {
                 HashMap::new(),
             )
             .expect("the name is valid"),
+            upstream: Desc::new(
+                name("upstream_seconds"),
+                "From the request being ready for its upstream to the response's head, connecting included."
+                    .to_owned(),
+                vec!["route".to_owned()],
+                HashMap::new(),
+            )
+            .expect("the names are valid"),
         }));
         requests.intern(NONE);
         requests.intern("other");
@@ -108,7 +120,6 @@ impl Requests {
         slot.get_or_init(|| Route {
             name: name.into(),
             cells: std::iter::repeat_with(WorkerCells::new).take(self.0.workers).collect(),
-            upstream: OnceLock::new(),
         });
         names.insert(name.to_owned(), RouteId(id));
         RouteId(id)
@@ -142,7 +153,14 @@ impl Requests {
             cell.0.fetch_sub(1, Ordering::Relaxed);
         }
         if let Some(cells) = self.route(route).and_then(|route| route.cells.get(worker)) {
-            cells.0[index(method, status, failed)].fetch_add(1, Ordering::Relaxed);
+            cells.requests[index(method, status, failed)].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The upstream's response head came so long after the request was ready for it.
+    pub(in crate::telemetry) fn answered(&self, worker: usize, route: RouteId, after: Duration) {
+        if let Some(cells) = self.route(route).and_then(|route| route.cells.get(worker)) {
+            cells.upstream.observe(after);
         }
     }
 
@@ -150,7 +168,7 @@ impl Requests {
     pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for cells in self.0.routes.iter().map_while(OnceLock::get).flat_map(|route| route.cells.iter()) {
-            for (at, cell) in cells.0.iter().enumerate() {
+            for (at, cell) in cells.requests.iter().enumerate() {
                 let count = cell.load(Ordering::Relaxed);
                 totals.requests += count;
                 if FAILED[at % FAILED.len()] != NONE {
@@ -159,13 +177,6 @@ impl Requests {
             }
         }
         totals
-    }
-
-    /// Finds the route's histogram by label once, and by its place after that.
-    pub(super) fn observe_upstream(&self, route: RouteId, after: Duration, histograms: &HistogramVec) {
-        let Some(route) = self.route(route) else { return };
-        let find = || histograms.with_label_values(&[&*route.name]);
-        route.upstream.get_or_init(find).observe(after.as_secs_f64());
     }
 
     fn route(&self, id: RouteId) -> Option<&Route> {
@@ -179,7 +190,7 @@ impl Requests {
 
 impl Collector for Requests {
     fn desc(&self) -> Vec<&Desc> {
-        vec![&self.0.total, &self.0.gauge]
+        vec![&self.0.total, &self.0.gauge, &self.0.upstream]
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -187,10 +198,11 @@ impl Collector for Requests {
         let mut gauge = Gauge::default();
         // Cells are read one after the other, so a request that moves may be seen half.
         gauge.set_value(in_flight.max(0) as f64);
-        let counts = self.0.routes.iter().map_while(OnceLock::get).flat_map(Route::metrics).collect();
+        let routes = || self.0.routes.iter().map_while(OnceLock::get);
         vec![
-            family(&self.0.total, MetricType::COUNTER, counts),
+            family(&self.0.total, MetricType::COUNTER, routes().flat_map(Route::counts).collect()),
             family(&self.0.gauge, MetricType::GAUGE, vec![Metric::from_gauge(gauge)]),
+            family(&self.0.upstream, MetricType::HISTOGRAM, routes().filter_map(Route::upstream).collect()),
         ]
     }
 }
@@ -203,13 +215,22 @@ impl fmt::Debug for Requests {
 
 impl Route {
     /// A series for each combination that has occurred.
-    fn metrics(&self) -> Vec<Metric> {
+    fn counts(&self) -> Vec<Metric> {
         (0..CELLS)
             .filter_map(|at| {
-                let count: u64 = self.cells.iter().map(|cells| cells.0[at].load(Ordering::Relaxed)).sum();
+                let count: u64 =
+                    self.cells.iter().map(|cells| cells.requests[at].load(Ordering::Relaxed)).sum();
                 (count > 0).then(|| self.metric(at, count))
             })
             .collect()
+    }
+
+    /// `None` while no upstream has answered.
+    fn upstream(&self) -> Option<Metric> {
+        let histogram = latency::histogram(self.cells.iter().map(|cells| &cells.upstream))?;
+        let mut metric = Metric::from_label(vec![label("route", &self.name)]);
+        metric.set_histogram(histogram);
+        Some(metric)
     }
 
     fn metric(&self, at: usize, count: u64) -> Metric {
@@ -227,7 +248,7 @@ impl Route {
 
 impl WorkerCells {
     fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; CELLS])
+        Self { requests: [const { AtomicU64::new(0) }; CELLS], upstream: Latency::new() }
     }
 }
 

@@ -107,7 +107,7 @@ fn the_text_is_what_prometheus_reads() {
     let route = metrics.route(hostile);
     metrics.requests().began(0);
     metrics.requests().ended(0, route, &Method::GET, Some(StatusCode::OK), None);
-    metrics.upstream_answered(route, Duration::from_millis(3));
+    metrics.requests().answered(0, route, Duration::from_millis(3));
     metrics.token_fetched("test", FetchOutcome::Refused, Duration::from_millis(120));
     metrics.reloaded(true);
     let expiry = Expiry { client: "test".to_owned(), route: hostile.to_owned(), seconds: -3.5 };
@@ -132,7 +132,7 @@ fn a_histogram_is_cumulative_up_to_infinity() {
     let metrics = Metrics::new(1);
     let route = metrics.route("clients");
     for milliseconds in [0, 3, 3, 70_000] {
-        metrics.upstream_answered(route, Duration::from_millis(milliseconds));
+        metrics.requests().answered(0, route, Duration::from_millis(milliseconds));
     }
     let samples = parse(&metrics.render(&[], &[]));
     let bucket = |le| {
@@ -258,7 +258,7 @@ fn families() -> BTreeSet<String> {
     let metrics = telemetry.metrics;
     let route = metrics.route("clients");
     metrics.requests().ended(0, route, &Method::GET, Some(StatusCode::OK), None);
-    metrics.upstream_answered(route, Duration::from_millis(3));
+    metrics.requests().answered(0, route, Duration::from_millis(3));
     metrics.token_fetched("test", FetchOutcome::Ok, Duration::from_millis(3));
     let expiry = Expiry { client: "test".to_owned(), route: "clients".to_owned(), seconds: 5.0 };
     let text = metrics.render(std::slice::from_ref(&expiry), std::slice::from_ref(&expiry));
