@@ -14,7 +14,6 @@ mod serve;
 mod timer;
 mod tls;
 mod transport;
-mod turn;
 
 pub use self::copy::{Carried, TUNNEL_IDLE, copy_bidirectional};
 pub use self::drain::{
@@ -27,4 +26,3 @@ pub use self::serve::{Call, Interim, Never, Peer, accept_tls, serve, serve_with}
 pub use self::timer::Deadline;
 pub use self::tls::{ClientTls, TlsError, client_tls, server_tls};
 pub use self::transport::{Stream, Transport};
-pub use self::turn::after_the_others;
