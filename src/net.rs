@@ -16,7 +16,6 @@ mod serve;
 mod timer;
 mod tls;
 mod transport;
-mod turn;
 mod upgrade;
 
 pub use self::copy::{Carried, TUNNEL_IDLE, copy_bidirectional};
@@ -31,5 +30,4 @@ pub use self::serve::{Call, Interim, Never, Peer, accept_tls, serve, serve_with}
 pub use self::timer::Deadline;
 pub use self::tls::{ClientTls, TlsError, client_tls, server_tls};
 pub use self::transport::{Stream, Transport};
-pub use self::turn::after_the_others;
 pub use self::upgrade::{NoUpgrade, OnUpgrade, Upgraded, on as on_upgrade};
