@@ -153,7 +153,7 @@ impl Host {
             return Ok(Checkout { connection, reused: true, took: Duration::ZERO });
         }
         let began = Instant::now();
-        let (connection, reused) = self.wait_for_one(connector, origin, http1_only, fresh).await?;
+        let (connection, reused) = Box::pin(self.wait_for_one(connector, origin, http1_only, fresh)).await?;
         Ok(Checkout { connection, reused, took: began.elapsed() })
     }
 

@@ -38,14 +38,24 @@ pub(super) fn fields(bytes: &Bytes, mut at: usize, room: usize) -> Result<Header
     while at < bytes.len() {
         let end = line_end(bytes, at);
         let line = &bytes[at..end];
-        let Some(colon) = memchr::memchr(b':', line) else { break };
-        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| Refusal::FieldName)?;
-        let value = bytes.slice_ref(trim(&line[colon + 1..]));
-        let value = HeaderValue::from_maybe_shared(value).map_err(|_| Refusal::FieldValue)?;
-        headers.append(name, value);
         at = end + 2;
+        let Some(colon) = memchr::memchr(b':', line) else { break };
+        let value = trim(&line[colon + 1..]);
+        if colon == 10 && is_about_connection_alone(&line[..colon], value) {
+            continue;
+        }
+        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| Refusal::FieldName)?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value)).map_err(|_| Refusal::FieldValue)?;
+        headers.append(name, value);
     }
     Ok(headers)
+}
+
+/// What nearly every client says of its connection, and the scanner has taken note of: nobody else
+/// has to know.
+fn is_about_connection_alone(name: &[u8], value: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"connection")
+        && (value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close"))
 }
 
 /// Where the line that begins `at` ends, ahead of its CRLF.

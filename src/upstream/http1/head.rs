@@ -123,7 +123,7 @@ struct Seen {
 
 impl Seen {
     /// Takes note of a field; whether it belongs into the head, which a Content-Length said
-    /// again does not.
+    /// again, and a Connection that names no field, do not.
     fn field(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
         if name == CONTENT_LENGTH {
             if let Some(length) = &self.length {
@@ -135,10 +135,16 @@ impl Seen {
             self.codings += 1;
             self.is_chunked = value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
         } else if name == CONNECTION {
+            let mut others = false;
             for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                self.close |= token.eq_ignore_ascii_case(b"close");
-                self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                let (close, keep_alive) =
+                    (token.eq_ignore_ascii_case(b"close"), token.eq_ignore_ascii_case(b"keep-alive"));
+                self.close |= close;
+                self.keep_alive |= keep_alive;
+                others |= !close && !keep_alive;
             }
+            // About this connection alone: nobody else has to know.
+            return others;
         }
         true
     }
