@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response, header, request};
+use http::{Method, Response, header, request};
 
 use self::pool::{Checkout, Connected, Hosts};
 use crate::net::Interim;
@@ -125,8 +125,7 @@ impl Pool {
                     fresh = true;
                 }
                 Connected::Http2(connection) => {
-                    let request = request(head, body);
-                    let failure = match connection.exchange(request, origin, timeout, interim).await {
+                    let failure = match connection.exchange(head, body, origin, timeout, interim).await {
                         Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
                     };
@@ -143,16 +142,6 @@ impl Pool {
             }
         }
     }
-}
-
-/// A request of its own for one attempt: what is sent is consumed.
-fn request(head: &request::Parts, body: RequestBody) -> Request<RequestBody> {
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() = head.uri.clone();
-    *request.version_mut() = head.version;
-    *request.headers_mut() = head.headers.clone();
-    request
 }
 
 fn timed(mut response: Response<ResponseBody>, connecting: Duration) -> Response<ResponseBody> {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -24,6 +24,9 @@ use super::outbound::{BadProxyVariable, Outbound};
 use crate::config::{Scheme, UpstreamSettings};
 use crate::net::{ClientTls, TlsError, client_tls};
 use crate::telemetry::{Connection, Recorder, Side};
+
+/// What one system call may read of a TLS stream, in bytes. Memory that is not used is not touched.
+const READ_AHEAD: usize = 128 * 1024;
 
 /// How upstreams are connected to; shared by all threads, made anew when its settings change.
 #[derive(Clone, Debug)]
@@ -59,7 +62,8 @@ pub struct UpstreamStream {
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// rustls asks for 4 KiB at a time; the buffer turns many such reads into one of the system's.
+    Tls(Box<TlsStream<BufReader<TcpStream>>>),
 }
 
 /// What is spoken on a connection.
@@ -132,6 +136,7 @@ impl Connector {
                 return Ok((UpstreamStream::new(Kind::Tcp(tcp)), Protocol::Http1));
             }
             let tls = if http1_only { &self.0.tls.http1 } else { &self.0.tls.h2_or_http1 };
+            let tcp = BufReader::with_capacity(READ_AHEAD, tcp);
             let stream = TlsConnector::from(tls.clone()).connect(origin.server_name(), tcp).await.map_err(
                 |source| UpstreamError::Tls {
                     to: origin.to_string(),

@@ -5,7 +5,7 @@
 mod download;
 mod upload;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,7 +16,9 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, Version};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request,
+};
 use http_body::Body;
 
 use self::upload::{Upload, upload};
@@ -37,6 +39,8 @@ const MAX_HEADER_LIST: u32 = 64 * 1024;
 const MAX_FRAME: u32 = 64 * 1024;
 /// What may wait to be sent on one stream.
 const SEND_BUFFER: usize = 256 * 1024;
+/// Timers that are kept for the next exchange.
+const MAX_SPARE: usize = 128;
 
 /// A connection that exchanges can be started on. Cheap to clone.
 #[derive(Clone)]
@@ -51,6 +55,8 @@ struct State {
     active: Cell<usize>,
     /// No more exchanges are to be started: it is closing, or has let one time out.
     retired: Cell<bool>,
+    /// Timers of exchanges that are over: one that has been set costs little to set again.
+    spare: RefCell<Vec<Deadline>>,
 }
 
 /// How an exchange failed, and what that means for sending it again.
@@ -118,26 +124,25 @@ impl Http2 {
 
     /// Sends the request and waits for the head of its response.
     pub(super) async fn exchange(
-        &self,
-        request: Request<RequestBody>,
+        mut self,
+        head: &request::Parts,
+        body: RequestBody,
         origin: &Origin,
         timeout: Duration,
         interim: &Interim,
     ) -> Result<Response<ResponseBody>, Failure> {
         let to = || origin.to_string();
-        let (request, body) = prepare(request, origin).map_err(Failure::of)?;
-        let is_head = request.method() == Method::HEAD;
+        let request = prepare(head, origin).map_err(Failure::of)?;
+        let is_head = head.method == Method::HEAD;
         let replay = body.replay();
-        let active = Active::new(&self.state);
-        let mut deadline = Deadline::default();
-        deadline.set(timeout);
+        let mut active = Active::new(&self.state);
+        active.deadline.set(timeout);
 
-        let mut send = self.send.clone();
         let ready = poll_fn(|cx| {
-            if let Poll::Ready(outcome) = send.poll_ready(cx) {
+            if let Poll::Ready(outcome) = self.send.poll_ready(cx) {
                 return Poll::Ready(Some(outcome));
             }
-            deadline.poll_passed(cx).map(|()| None)
+            active.deadline.poll_passed(cx).map(|()| None)
         });
         match ready.await {
             Some(Ok(())) => {}
@@ -145,7 +150,7 @@ impl Http2 {
             None => return Err(self.timed_out(to(), timeout)),
         }
         let ends = body.is_end_stream();
-        let (mut response, stream) = match send.send_request(request, ends) {
+        let (mut response, stream) = match self.send.send_request(request, ends) {
             Ok(sent) => sent,
             Err(error) => return Err(self.classify(error, &replay, true, to())),
         };
@@ -166,11 +171,12 @@ impl Http2 {
             // The time is that of the upstream: it does not run while the request is on its way.
             let (frames, waits_for_client) = replay.progress();
             if waits_for_client || std::mem::replace(&mut sent, frames) != frames {
-                deadline.set(timeout);
+                active.deadline.set(timeout);
             }
-            deadline.poll_passed(cx).map(|()| None)
+            active.deadline.poll_passed(cx).map(|()| None)
         })
         .await;
+        active.deadline.clear();
         let response = match outcome {
             Some(Ok(response)) => response,
             Some(Err(error)) => return Err(self.classify(error, &replay, false, to())),
@@ -229,50 +235,60 @@ fn receive(
 }
 
 /// Counts as an exchange under way until it is dropped.
-struct Active(Rc<State>);
+struct Active {
+    state: Rc<State>,
+    /// The exchange's: it waits for one thing at a time.
+    deadline: Deadline,
+}
 
 impl Active {
     fn new(state: &Rc<State>) -> Self {
         state.active.set(state.active.get() + 1);
-        Self(state.clone())
+        let deadline = state.spare.borrow_mut().pop().unwrap_or_default();
+        Self { state: state.clone(), deadline }
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
+        self.state.active.set(self.state.active.get() - 1);
+        let mut spare = self.state.spare.borrow_mut();
+        if spare.len() < MAX_SPARE {
+            self.deadline.clear();
+            spare.push(std::mem::take(&mut self.deadline));
+        }
     }
 }
 
-/// Puts the request into the form that HTTP/2 has: `:scheme`, `:authority` and `:path` from one
+/// The request's head in the form that HTTP/2 has: `:scheme`, `:authority` and `:path` from one
 /// absolute URI, and no field that is about a connection (RFC 9113 §8.2.2).
-fn prepare(
-    request: Request<RequestBody>,
-    origin: &Origin,
-) -> Result<(Request<()>, RequestBody), UpstreamError> {
-    let (mut head, body) = request.into_parts();
+fn prepare(head: &request::Parts, origin: &Origin) -> Result<Request<()>, UpstreamError> {
     let (scheme, authority) = origin.uri_parts();
     let mut parts = http::uri::Parts::default();
-    parts.path_and_query = head.uri.into_parts().path_and_query;
+    parts.path_and_query = head.uri.path_and_query().cloned();
     parts.scheme = Some(scheme);
     parts.authority = Some(authority);
-    head.uri = Uri::from_parts(parts).map_err(|_| UpstreamError::Request("its target has no path"))?;
-    head.version = Version::HTTP_2;
-    strip(&mut head.headers);
-    Ok((Request::from_parts(head, ()), body))
+    let mut request = Request::new(());
+    *request.uri_mut() =
+        Uri::from_parts(parts).map_err(|_| UpstreamError::Request("its target has no path"))?;
+    *request.method_mut() = head.method.clone();
+    *request.version_mut() = Version::HTTP_2;
+    let mut fields = HeaderMap::with_capacity(head.headers.len());
+    for (name, value) in &head.headers {
+        if passes(name, value) {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    *request.headers_mut() = fields;
+    Ok(request)
 }
 
-fn strip(headers: &mut HeaderMap) {
-    // hyper's server has answered an expectation by the time that the body is read; HTTP/2
-    // upstreams make room for a body as they want it.
-    for name in [HOST, CONNECTION, TRANSFER_ENCODING, UPGRADE, EXPECT] {
-        headers.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection"] {
-        headers.remove(HeaderName::from_static(name));
-    }
-    let trailers = headers.get(TE).is_some_and(|value| value.as_bytes() == b"trailers");
-    if !trailers {
-        headers.remove(TE);
+fn passes(name: &HeaderName, value: &HeaderValue) -> bool {
+    match *name {
+        // hyper's server has answered an expectation by the time that the body is read; HTTP/2
+        // upstreams make room for a body as they want it.
+        HOST | CONNECTION | TRANSFER_ENCODING | UPGRADE | EXPECT => false,
+        TE => value.as_bytes() == b"trailers",
+        _ => !matches!(name.as_str(), "keep-alive" | "proxy-connection"),
     }
 }

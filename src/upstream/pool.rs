@@ -188,6 +188,13 @@ impl Host {
     fn pooled(&self, http1_only: bool) -> Option<Connected> {
         if !http1_only {
             let mut http2 = self.http2.borrow_mut();
+            if let [only] = http2.as_mut_slice()
+                && only.is_usable()
+                && only.has_room()
+            {
+                self.used.set(Instant::now());
+                return Some(Connected::Http2(only.clone()));
+            }
             if !http2.is_empty() {
                 http2.retain_mut(|connection| connection.is_usable() || !connection.is_idle());
                 let full = http2.len() >= MAX_HTTP2;

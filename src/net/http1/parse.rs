@@ -45,7 +45,8 @@ pub(super) fn fields(bytes: &Bytes, mut at: usize, room: usize) -> Result<Header
             continue;
         }
         let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| Refusal::FieldName)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value)).map_err(|_| Refusal::FieldValue)?;
+        let value =
+            HeaderValue::from_maybe_shared(bytes.slice_ref(value)).map_err(|_| Refusal::FieldValue)?;
         headers.append(name, value);
     }
     Ok(headers)

@@ -9,7 +9,6 @@ use http_body::{Frame, SizeHint};
 
 use super::Active;
 use super::upload::Upload;
-use crate::net::Deadline;
 use crate::upstream::body::BODY_TIMEOUT;
 use crate::upstream::response::ResponseBodyError;
 
@@ -18,11 +17,10 @@ pub(crate) struct Http2Body {
     stream: RecvStream,
     /// What is left of the announced length.
     left: Option<u64>,
-    deadline: Deadline,
     timeout: Duration,
     data_ended: bool,
     _upload: Option<Upload>,
-    _active: Active,
+    active: Active,
 }
 
 impl Http2Body {
@@ -32,8 +30,7 @@ impl Http2Body {
         upload: Option<Upload>,
         active: Active,
     ) -> Self {
-        let (deadline, timeout) = (Deadline::default(), BODY_TIMEOUT);
-        Self { stream, left: length, deadline, timeout, data_ended: false, _upload: upload, _active: active }
+        Self { stream, left: length, timeout: BODY_TIMEOUT, data_ended: false, _upload: upload, active }
     }
 
     pub(crate) fn poll_frame(
@@ -42,13 +39,14 @@ impl Http2Body {
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         let outcome = self.poll_stream(cx);
         if outcome.is_ready() {
-            self.deadline.clear();
+            self.active.deadline.clear();
             return outcome;
         }
-        if !self.deadline.is_set() {
-            self.deadline.set(self.timeout);
+        let deadline = &mut self.active.deadline;
+        if !deadline.is_set() {
+            deadline.set(self.timeout);
         }
-        ready!(self.deadline.poll_passed(cx));
+        ready!(deadline.poll_passed(cx));
         Poll::Ready(Some(Err(ResponseBodyError::Stalled)))
     }
 
