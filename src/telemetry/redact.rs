@@ -58,19 +58,16 @@ const SECRET_ENDINGS: &[&str] =
 /// Claims of a token that identify a person.
 const PERSONAL_CLAIMS: &[&str] = &["pid", "sub_pid", "fnr", "ssn", "personidentifier"];
 
-/// The shortest thing that is masked: the eleven digits of a personal number.
-const SHORTEST: usize = 11;
-
 /// A free text, such as a log line: JSON Web Tokens, credentials after `Bearer` and `Basic`, and
 /// personal numbers are masked.
 pub fn text(text: &str) -> Cow<'_, str> {
-    if text.len() < SHORTEST {
+    // Nothing that is masked is shorter than a personal number.
+    if text.len() < 11 {
         return Cow::Borrowed(text);
     }
     let mut ranges = tokens(text);
     ranges.extend(credentials(text));
-    let masked = replace(text, ranges, MASK);
-    match masked {
+    match replace(text, ranges, MASK) {
         Cow::Borrowed(text) => personal_numbers(text),
         Cow::Owned(text) => Cow::Owned(personal_numbers(&text).into_owned()),
     }
