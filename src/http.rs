@@ -13,19 +13,30 @@ pub mod problem;
 pub mod request_id;
 pub mod via;
 
-use http::header::{AsHeaderName, HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// A field that may stand once stood several times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the field stands on several lines")]
 pub struct Repeated;
 
+/// Up to so many fields it costs less to compare each name than to hash the one that is asked for.
+const FEW: usize = 8;
+
+/// Whether a field is surely not there. Most of what a proxy asks for is not, in most requests.
+fn is_absent(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys_len() <= FEW && !headers.keys().any(|other| other == name)
+}
+
 /// The only value of a field that may not be repeated (RFC 9110 §5.3).
 ///
 /// # Errors
 ///
 /// [`Repeated`] where there are several lines, even if they agree.
-pub fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&HeaderValue>, Repeated> {
+pub fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Repeated> {
+    if is_absent(headers, &name) {
+        return Ok(None);
+    }
     let mut lines = headers.get_all(name).iter();
     let first = lines.next();
     if lines.next().is_some() { Err(Repeated) } else { Ok(first) }
@@ -33,10 +44,12 @@ pub fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&He
 
 /// The members of a list-valued field, of all its lines in order, without empty ones
 /// (RFC 9110 §5.6.1). Quoted strings are not looked into: this is for lists of tokens.
-pub fn list(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(name)
-        .iter()
+pub fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let absent = is_absent(headers, &name);
+    (!absent)
+        .then(|| headers.get_all(name))
+        .into_iter()
+        .flatten()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|member| !member.is_empty())

@@ -81,7 +81,7 @@ pub(super) enum End {
 
 /// What the client sends next.
 enum Next {
-    Request(Box<request::Parts>, Head),
+    Request(request::Parts, Head),
     /// `true`: to a HEAD request, as far as can be seen.
     Refused(Refusal, bool),
     Http2,
@@ -125,7 +125,7 @@ impl Connection {
                 self.poll_next(cx)
             });
             let (request, call, asked, switch) = match next.await {
-                Next::Request(parts, head) => self.request(*parts, head),
+                Next::Request(parts, head) => self.request(parts, head),
                 Next::Refused(refusal, is_head) => self.stand_in(refusal, is_head),
                 Next::Http2 => {
                     let (io, early) = self.wire.borrow_mut().take();
@@ -250,7 +250,6 @@ fn judge(wire: &mut Wire, scanner: &mut Scanner, first: bool) -> Option<Next> {
         Ok(head) => head?,
         Err(refusal) => return Some(Next::Refused(refusal, wire.input.starts_with(b"HEAD "))),
     };
-    *scanner = Scanner::default();
     let bytes = if head.len == wire.input.len() {
         std::mem::take(&mut wire.input).freeze()
     } else {
@@ -259,8 +258,10 @@ fn judge(wire: &mut Wire, scanner: &mut Scanner, first: bool) -> Option<Next> {
         wire.input.advance(head.len);
         bytes
     };
-    Some(match parse::parse(&bytes, &head) {
-        Ok(parts) => Next::Request(Box::new(parts), head),
+    let parsed = parse::parse(&bytes, &head, scanner);
+    scanner.reset();
+    Some(match parsed {
+        Ok(parts) => Next::Request(parts, head),
         Err(refusal) => Next::Refused(refusal, bytes.starts_with(b"HEAD ")),
     })
 }

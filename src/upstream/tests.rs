@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::net::Incoming;
 use bytes::Bytes;
+use http::Request;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Either, Full};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};

@@ -141,6 +141,6 @@ fn trailers(section: &Bytes) -> Result<Option<HeaderMap>, BadChunk> {
     if section.is_empty() {
         return Ok(None);
     }
-    let fields = parse::fields(section, 0, 1);
+    let fields = parse::fields(section);
     fields.map(Some).map_err(|_| BadChunk("a trailer is no field"))
 }

@@ -73,8 +73,6 @@ pub(crate) struct Head {
     /// Bytes from the start of the head to the end of its empty line.
     pub(crate) len: usize,
     pub(crate) body: Framing,
-    /// Field lines.
-    pub(crate) fields: usize,
     /// It asks for another protocol (`Upgrade`, or the method CONNECT): what follows the message
     /// may not be HTTP.
     pub(crate) upgrade: bool,
@@ -88,7 +86,7 @@ pub(crate) struct Head {
     pub(crate) takes_trailers: bool,
 }
 
-/// Reads one head. Made anew for each.
+/// Reads one head.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
     /// Start of the first line that has not been judged.
@@ -108,6 +106,24 @@ pub(crate) struct Scanner {
     keep_alive: bool,
     expects_continue: bool,
     takes_trailers: bool,
+    pub(super) request_line: RequestLine,
+    pub(super) lines: Vec<Line>,
+}
+
+/// Where the parts of the request line stand in the head.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RequestLine {
+    pub(super) start: usize,
+    pub(super) method_end: usize,
+    pub(super) target_end: usize,
+}
+
+/// Where a field line stands in the head: its name up to `colon`, then its value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    pub(super) start: usize,
+    pub(super) colon: usize,
+    pub(super) end: usize,
 }
 
 impl Scanner {
@@ -118,16 +134,23 @@ impl Scanner {
             let end = self.searched + found;
             self.searched = end + 1;
             self.check_size(end + 1)?;
-            let line = &head[self.line_start..end];
-            let line = line.strip_suffix(b"\r").ok_or(Refusal::LineEnding)?;
+            let start = self.line_start;
+            let line = head[start..end].strip_suffix(b"\r").ok_or(Refusal::LineEnding)?;
             self.line_start = end + 1;
-            if self.judge_line(line)? {
+            if self.judge_line(line, start)? {
                 return self.finish(end + 1).map(Some);
             }
         }
         self.searched = head.len();
         self.check_size(head.len())?;
         Ok(None)
+    }
+
+    /// Makes it ready for another head.
+    pub(super) fn reset(&mut self) {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.clear();
+        *self = Self { lines, ..Self::default() };
     }
 
     /// Whether a byte of the request line has been seen: from then on a slow client is too slow.
@@ -146,7 +169,7 @@ impl Scanner {
     }
 
     /// `true` at the empty line that ends the head.
-    fn judge_line(&mut self, line: &[u8]) -> Result<bool, Refusal> {
+    fn judge_line(&mut self, line: &[u8], start: usize) -> Result<bool, Refusal> {
         if line.is_empty() {
             if self.begun {
                 return Ok(true);
@@ -156,17 +179,17 @@ impl Scanner {
         }
         if !self.begun {
             self.begun = true;
-            return self.request_line(line).map(|()| false);
+            return self.request_line(line, start).map(|()| false);
         }
         self.fields += 1;
         if self.fields > MAX_FIELDS {
             return Err(Refusal::HeadTooLarge);
         }
-        self.field_line(line).map(|()| false)
+        self.field_line(line, start).map(|()| false)
     }
 
     /// RFC 9112 §3: `method SP request-target SP HTTP-version`.
-    fn request_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    fn request_line(&mut self, line: &[u8], start: usize) -> Result<(), Refusal> {
         let first = memchr::memchr(b' ', line).ok_or(Refusal::RequestLine)?;
         let last = memchr::memrchr(b' ', line).ok_or(Refusal::RequestLine)?;
         if first == last {
@@ -185,11 +208,12 @@ impl Scanner {
             _ => return Err(Refusal::RequestLine),
         }
         self.connect = method == b"CONNECT";
+        self.request_line = RequestLine { start, method_end: start + first, target_end: start + last };
         Ok(())
     }
 
     /// RFC 9112 §5: `field-name ":" OWS field-value OWS`.
-    fn field_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    fn field_line(&mut self, line: &[u8], start: usize) -> Result<(), Refusal> {
         if matches!(line[0], b' ' | b'\t') {
             return Err(Refusal::Folded);
         }
@@ -201,6 +225,7 @@ impl Scanner {
         if !is_field_value(value) {
             return Err(Refusal::FieldValue);
         }
+        self.lines.push(Line { start, colon: start + colon, end: start + line.len() });
         match name.len() {
             2 if name.eq_ignore_ascii_case(b"te") => {
                 self.takes_trailers |= has_member(value, b"trailers");
@@ -258,8 +283,6 @@ impl Scanner {
         Ok(Head {
             len,
             body,
-            // At most `MAX_FIELDS`.
-            fields: self.fields as usize,
             upgrade: self.connect || (self.upgrade && !self.http_10),
             connect: self.connect,
             http_10: self.http_10,
