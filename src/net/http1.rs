@@ -12,7 +12,6 @@
 //! that an answer reaches a client which is still sending.
 
 mod body;
-mod chunked;
 mod encode;
 mod head;
 mod interim;
@@ -38,6 +37,7 @@ use tokio::sync::oneshot;
 use self::encode::Asked;
 use self::head::{Framing, Head, Scanner};
 use self::wire::{Reading, Wire};
+use super::chunked::{Blanks, Chunked};
 use super::incoming::Incoming;
 use super::patience::Patience;
 use super::serve::{Call, Interim, Peer, Turns};
@@ -185,7 +185,7 @@ impl Connection {
         wire.reading = match head.body {
             Framing::Length(0) => Reading::Done,
             Framing::Length(length) => Reading::Length(length),
-            Framing::Chunked => Reading::Chunked(Box::new(chunked::Chunked::new())),
+            Framing::Chunked => Reading::Chunked(Box::new(Chunked::new(Blanks::Refused))),
         };
         let has_body = !matches!(wire.reading, Reading::Done);
         drop(wire);
