@@ -11,7 +11,7 @@ pub(super) struct Relay {
 type RelayBody = Either<ResponseBody, Full<Bytes>>;
 
 impl Relay {
-    async fn to(origin: Origin) -> Self {
+    pub(super) async fn to(origin: Origin) -> Self {
         Self::with(origin, settings()).await
     }
 
@@ -39,7 +39,7 @@ impl Relay {
         Self { address, _drain: drain }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
