@@ -141,16 +141,11 @@ async fn a_head_without_end_is_refused_and_not_kept() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_in_its_head_is_not_asked_for_again() {
     local(async {
-        let log = Log::default();
-        let shared = log.clone();
-        let address = upstream(move |mut stream, number| {
-            let log = shared.clone();
-            async move {
-                for answer in [OK, "HTTP/1.1 200 O"] {
-                    let Some(head) = read_head(&mut stream).await else { return };
-                    log.borrow_mut().push(format!("{number}: {head}"));
-                    stream.write_all(answer.as_bytes()).await.unwrap();
-                }
+        let (address, log) = logging(|mut stream, number, log| async move {
+            for answer in [OK, "HTTP/1.1 200 O"] {
+                let Some(head) = read_head(&mut stream).await else { return };
+                log.borrow_mut().push(format!("{number}: {head}"));
+                stream.write_all(answer.as_bytes()).await.unwrap();
             }
         })
         .await;
