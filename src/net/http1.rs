@@ -151,12 +151,12 @@ impl Connection {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let mut wire = self.wire.borrow_mut();
         loop {
-            if wire.input.has_remaining() {
-                if let Some(next) = judge(&mut wire, &mut self.scanner, self.count == 0) {
-                    self.deadline.clear();
-                    self.head_timed = false;
-                    return Poll::Ready(next);
-                }
+            if wire.input.has_remaining()
+                && let Some(next) = judge(&mut wire, &mut self.scanner, self.count == 0)
+            {
+                self.deadline.clear();
+                self.head_timed = false;
+                return Poll::Ready(next);
             }
             match wire.poll_fill(cx) {
                 Poll::Ready(Ok(count)) if count > 0 => continue,
