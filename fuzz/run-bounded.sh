@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-10}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(authority connect path_check jks pkcs12 pem jwk properties config gate response)
+[ ${#targets[@]} -gt 0 ] || targets=(authority connect path_check jks pkcs12 pem jwk properties config request response)
 
 export CARGO_TARGET_DIR="$PWD/target/fuzz"
 host=$(rustc -vV | sed -n 's/^host: //p')
@@ -29,7 +29,7 @@ seeds() {
   case $1 in
     jks | pkcs12 | pem | jwk) echo tests/keystores ;;
     config) echo tests/config/valid tests/config/invalid ;;
-    gate) echo tests/it/corpus ;;
+    request) echo tests/it/corpus ;;
   esac
 }
 

@@ -5,8 +5,10 @@
 //! handler for each request. The module knows nothing of tokens, routes or upstreams, and builds
 //! no response of its own: what it refuses it hands to the handler as a [`Refusal`].
 
+mod chunked;
 mod copy;
 mod drain;
+pub mod field;
 mod http1;
 mod http2;
 mod incoming;
@@ -18,6 +20,7 @@ mod tls;
 mod transport;
 mod upgrade;
 
+pub use self::chunked::{Blanks, Chunked};
 pub use self::copy::{Carried, TUNNEL_IDLE, copy_bidirectional};
 pub use self::drain::{
     CONNECTIONS_WITHIN, ConnectionGuard, Drain, DrainWatch, Outcome, Phase, TUNNELS_WITHIN, TunnelGuard,

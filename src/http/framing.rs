@@ -1,10 +1,8 @@
 //! Framing as far as a parsed head shows it (RFC 9112 §6.1, §6.3).
 //!
-//! A second lock: the bytes of an HTTP/1 connection are judged before the parser gets them,
-//! since a parser may mend what it reads (hyper drops a `Content-Length` that stands beside
-//! `Transfer-Encoding`). This one holds for heads of any origin, HTTP/2 included. What fails here
-//! is answered with 400 and the connection closed, for nobody knows where the next message
-//! begins.
+//! A second lock: HTTP/1 heads are judged where they are read. This one holds for heads of any
+//! origin, HTTP/2 included. What fails here is answered with 400 and the connection closed, for
+//! nobody knows where the next message begins.
 
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{HeaderValue, Version};

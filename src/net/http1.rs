@@ -12,7 +12,6 @@
 //! that an answer reaches a client which is still sending.
 
 mod body;
-mod chunked;
 mod encode;
 mod head;
 mod interim;
@@ -38,6 +37,7 @@ use tokio::sync::oneshot;
 use self::encode::Asked;
 use self::head::{Framing, Head, Scanner};
 use self::wire::{Reading, Wire};
+use super::chunked::{Blanks, Chunked};
 use super::incoming::Incoming;
 use super::patience::Patience;
 use super::serve::{Call, Interim, Peer, Turns};
@@ -151,12 +151,12 @@ impl Connection {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let mut wire = self.wire.borrow_mut();
         loop {
-            if wire.input.has_remaining() {
-                if let Some(next) = judge(&mut wire, &mut self.scanner, self.count == 0) {
-                    self.deadline.clear();
-                    self.head_timed = false;
-                    return Poll::Ready(next);
-                }
+            if wire.input.has_remaining()
+                && let Some(next) = judge(&mut wire, &mut self.scanner, self.count == 0)
+            {
+                self.deadline.clear();
+                self.head_timed = false;
+                return Poll::Ready(next);
             }
             match wire.poll_fill(cx) {
                 Poll::Ready(Ok(count)) if count > 0 => continue,
@@ -185,7 +185,7 @@ impl Connection {
         wire.reading = match head.body {
             Framing::Length(0) => Reading::Done,
             Framing::Length(length) => Reading::Length(length),
-            Framing::Chunked => Reading::Chunked(Box::new(chunked::Chunked::new())),
+            Framing::Chunked => Reading::Chunked(Box::new(Chunked::new(Blanks::Refused))),
         };
         let has_body = !matches!(wire.reading, Reading::Done);
         drop(wire);

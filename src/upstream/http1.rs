@@ -11,7 +11,6 @@
 //! could see it differently. Nothing of either is ever mended.
 
 mod body;
-mod chunked;
 mod encode;
 mod exchange;
 mod head;

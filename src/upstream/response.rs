@@ -19,8 +19,8 @@ pub struct ResponseBody(Kind);
 
 enum Kind {
     Empty,
-    /// No body, but a `Content-Length` that is to be kept: of a 304, say. hyper's server drops
-    /// the field where a body is known to be empty, so this one does not say so.
+    /// No body, but a `Content-Length` that is to be kept: of a 304, say. A server may
+    /// drop the field where a body is known to be empty, so this one does not say so.
     Bodiless,
     /// All of it is here; `None` once it was given out.
     Whole(Option<Bytes>),

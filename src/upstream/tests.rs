@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use crate::net::Incoming;
 use bytes::Bytes;
-use http::Request;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Either, Full};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -94,18 +93,25 @@ where
     address
 }
 
-/// An upstream that gives the same answer to each request's head.
-async fn answering(answer: &'static str) -> (SocketAddr, Log) {
+/// The same, where the script has a log to write in.
+async fn logging<F, R>(script: F) -> (SocketAddr, Log)
+where
+    F: Fn(TcpStream, usize, Log) -> R + 'static,
+    R: Future<Output = ()> + 'static,
+{
     let log = Log::default();
     let shared = log.clone();
-    let address = upstream(move |mut stream, number| {
-        let log = shared.clone();
-        async move {
-            while let Some(head) = read_head(&mut stream).await {
-                log.borrow_mut().push(format!("{number}: {head}"));
-                if stream.write_all(answer.as_bytes()).await.is_err() {
-                    return;
-                }
+    let address = upstream(move |stream, number| script(stream, number, shared.clone())).await;
+    (address, log)
+}
+
+/// An upstream that gives the same answer to each request's head.
+async fn answering(answer: &'static str) -> (SocketAddr, Log) {
+    let (address, log) = logging(move |mut stream, number, log| async move {
+        while let Some(head) = read_head(&mut stream).await {
+            log.borrow_mut().push(format!("{number}: {head}"));
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
             }
         }
     })
@@ -173,22 +179,17 @@ async fn bytes_of_the_path_are_left_alone() {
 
 /// The first connection serves one request, then closes as `ending` says; all others serve.
 async fn closing_upstream(reads_second: bool) -> (SocketAddr, Log) {
-    let log = Log::default();
-    let shared = log.clone();
-    let address = upstream(move |mut stream, number| {
-        let log = shared.clone();
-        async move {
-            while let Some(head) = read_head(&mut stream).await {
-                let served = log.borrow().iter().filter(|line| line.starts_with(&number.to_string())).count();
-                log.borrow_mut().push(format!("{number}: {head}"));
-                if number == 0 && served == 1 {
-                    // It has read the request, and dies.
-                    return;
-                }
-                stream.write_all(OK.as_bytes()).await.unwrap();
-                if number == 0 && !reads_second {
-                    return;
-                }
+    let (address, log) = logging(move |mut stream, number, log| async move {
+        while let Some(head) = read_head(&mut stream).await {
+            let served = log.borrow().iter().filter(|line| line.starts_with(&number.to_string())).count();
+            log.borrow_mut().push(format!("{number}: {head}"));
+            if number == 0 && served == 1 {
+                // It has read the request, and dies.
+                return;
+            }
+            stream.write_all(OK.as_bytes()).await.unwrap();
+            if number == 0 && !reads_second {
+                return;
             }
         }
     })
@@ -274,14 +275,9 @@ async fn a_request_that_races_the_close_is_sent_again_only_if_that_is_safe() {
 #[tokio::test]
 async fn a_new_connection_that_dies_is_not_tried_again() {
     local(async {
-        let log = Log::default();
-        let shared = log.clone();
-        let address = upstream(move |mut stream, number| {
-            let log = shared.clone();
-            async move {
-                let head = read_head(&mut stream).await;
-                log.borrow_mut().push(format!("{number}: {head:?}"));
-            }
+        let (address, log) = logging(|mut stream, number, log| async move {
+            let head = read_head(&mut stream).await;
+            log.borrow_mut().push(format!("{number}: {head:?}"));
         })
         .await;
         let (pool, connector, origin) = (Pool::new(), connector(settings()), origin(address));
@@ -398,23 +394,18 @@ async fn a_dropped_exchange_closes_its_connection() {
 #[tokio::test]
 async fn an_outbound_proxy_is_asked_for_a_tunnel_and_loopback_goes_without() {
     local(async {
-        let log = Log::default();
-        let shared = log.clone();
-        let proxy = upstream(move |mut stream, number| {
-            let log = shared.clone();
-            async move {
-                let head = read_head(&mut stream).await.unwrap();
-                log.borrow_mut().push(head);
-                let answer = match number {
-                    0 => "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
-                    1 => "HTTP/1.1 403 Forbidden\r\n\r\n",
-                    _ => "HTTP/1.1 200 Connection established\r\n\r\n",
-                };
-                stream.write_all(answer.as_bytes()).await.unwrap();
-                if number > 1 {
-                    read_head(&mut stream).await;
-                    stream.write_all(OK.as_bytes()).await.unwrap();
-                }
+        let (proxy, log) = logging(|mut stream, number, log| async move {
+            let head = read_head(&mut stream).await.unwrap();
+            log.borrow_mut().push(head);
+            let answer = match number {
+                0 => "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+                1 => "HTTP/1.1 403 Forbidden\r\n\r\n",
+                _ => "HTTP/1.1 200 Connection established\r\n\r\n",
+            };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if number > 1 {
+                read_head(&mut stream).await;
+                stream.write_all(OK.as_bytes()).await.unwrap();
             }
         })
         .await;

@@ -6,11 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use super::BadChunk;
-use super::parse;
 use super::wire::{Reading, Wire};
 use crate::net::incoming::BodyError;
 
@@ -107,9 +105,9 @@ impl Wire {
                         }
                     }
                     if chunked.is_end() {
-                        let section = chunked.take_section();
+                        let trailers = chunked.take_trailers();
                         self.reading = Reading::Done;
-                        return Poll::Ready(Ok(trailers(&section)?.map(Frame::trailers)));
+                        return Poll::Ready(Ok(trailers.map(Frame::trailers)));
                     }
                     match ready!(self.poll_fill(cx)) {
                         Ok(count) if count > 0 => {}
@@ -135,12 +133,4 @@ impl Wire {
         self.reading = Reading::Gone;
         BodyError::Gone
     }
-}
-
-fn trailers(section: &Bytes) -> Result<Option<HeaderMap>, BadChunk> {
-    if section.is_empty() {
-        return Ok(None);
-    }
-    let fields = parse::fields(section);
-    fields.map(Some).map_err(|_| BadChunk("a trailer is no field"))
 }

@@ -7,6 +7,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::head::Head;
 use super::wire::{COPIED, Wire};
+use crate::net::field::write as field;
 
 /// Room for the head of an ordinary response, in bytes.
 const HEAD: usize = 768;
@@ -134,13 +135,6 @@ pub(super) fn head(
     }
     out.extend_from_slice(b"\r\n");
     sending
-}
-
-fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 fn is_close(value: &HeaderValue) -> bool {

@@ -300,7 +300,7 @@ pub(super) fn is_field_value(value: &[u8]) -> bool {
 }
 
 /// RFC 9110 §5.6.2: `tchar`.
-pub(super) fn is_token(byte: u8) -> bool {
+fn is_token(byte: u8) -> bool {
     const TOKEN: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0;

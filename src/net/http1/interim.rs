@@ -6,6 +6,8 @@ use std::task::Waker;
 
 use http::{HeaderMap, StatusCode};
 
+use crate::net::field;
+
 /// Interim responses that may wait, in bytes.
 const MAX_WAITING: usize = 64 * 1024;
 
@@ -75,10 +77,7 @@ fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     let mut bytes =
         format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("")).into_bytes();
     for (name, value) in headers {
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
+        field::write(&mut bytes, name.as_str(), value.as_bytes());
     }
     bytes.extend_from_slice(b"\r\n");
     bytes

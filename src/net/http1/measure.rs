@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 
-use super::chunked::Chunked;
 use super::head::{Framing, Refusal, Scanner};
+use crate::net::chunked::{Blanks, Chunked};
 
 /// A request's head, as far as it says where the message ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn measure_head<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Op
 pub fn measure_chunked<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Option<usize>, &'static str> {
-    let (mut chunked, mut input, mut read) = (Chunked::new(), BytesMut::new(), 0);
+    let (mut chunked, mut input, mut read) = (Chunked::new(Blanks::Refused), BytesMut::new(), 0);
     for piece in pieces {
         input.extend_from_slice(piece);
         read += piece.len();

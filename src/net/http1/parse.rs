@@ -24,31 +24,15 @@ pub(super) fn parse(bytes: &Bytes, head: &Head, scanner: &Scanner) -> Result<req
     parts.headers = HeaderMap::with_capacity(scanner.lines.len() + ROOM);
     for line in &scanner.lines {
         let (name, value) = (&bytes[line.start..line.colon], trim(&bytes[line.colon + 1..line.end]));
-        if !is_about_connection_alone(name, value) {
-            append(&mut parts.headers, bytes, name, value)?;
+        if is_about_connection_alone(name, value) {
+            continue;
         }
+        let name = HeaderName::from_bytes(name).map_err(|_| Refusal::FieldName)?;
+        let value =
+            HeaderValue::from_maybe_shared(bytes.slice_ref(value)).map_err(|_| Refusal::FieldValue)?;
+        parts.headers.append(name, value);
     }
     Ok(parts)
-}
-
-fn append(headers: &mut HeaderMap, bytes: &Bytes, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
-    let name = HeaderName::from_bytes(name).map_err(|_| Refusal::FieldName)?;
-    let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value)).map_err(|_| Refusal::FieldValue)?;
-    headers.append(name, value);
-    Ok(())
-}
-
-/// The fields of a trailer section: lines, each with its CRLF.
-pub(super) fn fields(section: &Bytes) -> Result<HeaderMap, Refusal> {
-    let mut headers = HeaderMap::new();
-    let mut at = 0;
-    while let Some(found) = memchr::memchr(b'\n', &section[at..]) {
-        let line = &section[at..at + found.saturating_sub(1)];
-        let colon = memchr::memchr(b':', line).ok_or(Refusal::FieldName)?;
-        append(&mut headers, section, &line[..colon], trim(&line[colon + 1..]))?;
-        at += found + 1;
-    }
-    Ok(headers)
 }
 
 /// What nearly every client says of its connection, and the scanner has taken note of: nobody else

@@ -14,7 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::BadChunk;
-use super::chunked::Chunked;
+use crate::net::chunked::Chunked;
 use crate::net::patience::Patience;
 use crate::net::timer::Deadline;
 use crate::net::transport::Transport;

@@ -165,6 +165,58 @@ async fn an_answer_ahead_of_the_body_reaches_a_client_that_is_still_sending() {
         client.write_all(&vec![b'x'; 16_000_000]).await.unwrap();
         let answer = read_to_end(&mut client).await;
         assert!(answer.starts_with("HTTP/1.1 403") && answer.ends_with("no"), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    })
+    .await;
+}
+
+/// Bodies of three bytes to something that does not read them, cut in the middle.
+const IGNORED: [(&str, &str); 2] = [
+    ("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab", "c"),
+    (
+        "POST /ignore HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab",
+        "c\r\n0\r\nX: y\r\n\r\n",
+    ),
+];
+const NEXT: &str = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_and_that_is_all_there_costs_no_connection() {
+    local(async {
+        let server = Server::start().await;
+        for (start, end) in IGNORED {
+            let mut client = server.connect().await;
+            for _ in 0..2 {
+                client.write_all(format!("{start}{end}{NEXT}").as_bytes()).await.unwrap();
+                let answers = read_until(&mut client, "/next:").await;
+                assert!(answers.starts_with("HTTP/1.1 403 "), "{answers}");
+                assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "{answers}");
+                assert!(!answers.contains("connection: close"), "{answers}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_comes_behind_a_body_that_nobody_read_to_its_end_is_no_request() {
+    local(async {
+        let server = Server::start().await;
+        for (start, end) in IGNORED {
+            let mut client = server.connect().await;
+            client.write_all(start.as_bytes()).await.unwrap();
+            let answer = read_until(&mut client, "\r\n\r\nno").await;
+            assert!(answer.contains("connection: close\r\n"), "{answer}");
+            client.write_all(format!("{end}{NEXT}").as_bytes()).await.unwrap();
+            assert_eq!(read_to_end(&mut client).await, "");
+        }
+        // All there, and broken.
+        let head = "POST /ignore HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for body in ["xyz\r\n0\r\n\r\n", "3\r\nabc\r\n0\r\nX : y\r\n\r\n"] {
+            let answers = server.exchange(&format!("{head}{body}{NEXT}")).await;
+            assert!(answers.contains("connection: close\r\n"), "{answers}");
+            assert!(answers.ends_with("\r\n\r\nno"), "{answers}");
+        }
     })
     .await;
 }

@@ -10,8 +10,8 @@ use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use super::Http1;
-use super::chunked::Chunked;
 use super::head::{Fault, Framing};
+use crate::net::{Blanks, Chunked};
 use crate::upstream::body::BODY_TIMEOUT;
 use crate::upstream::pool::Host;
 use crate::upstream::response::ResponseBodyError;
@@ -31,7 +31,7 @@ impl Decoder {
     pub(super) fn new(framing: Framing) -> Self {
         match framing {
             Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => Self::Chunked(Box::new(Chunked::new())),
+            Framing::Chunked => Self::Chunked(Box::new(Chunked::new(Blanks::Tolerated))),
             Framing::Unstated => Self::ToClose,
         }
     }
@@ -45,13 +45,10 @@ impl Decoder {
                 *left -= here as u64;
                 unread.split_to(here)
             }
-            Self::Chunked(chunked) => {
-                chunked.skim(unread)?;
-                match chunked.data(unread) {
-                    Some(data) => data,
-                    None => return Ok(chunked.take_trailers().map(Frame::trailers)),
-                }
-            }
+            Self::Chunked(chunked) => match chunked.decode(unread)? {
+                Some(data) => data,
+                None => return Ok(chunked.take_trailers().map(Frame::trailers)),
+            },
             Self::ToClose => std::mem::take(unread),
             Self::Closed => return Ok(None),
         };

@@ -5,6 +5,7 @@ use http::{HeaderMap, Method, Version, request};
 use http_body::Body;
 
 use super::head::decimal;
+use crate::net::field::write as line;
 use crate::upstream::body::RequestBody;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::origin::Origin;
@@ -116,12 +117,5 @@ pub(super) fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     for (name, value) in trailers.into_iter().flatten() {
         line(out, name.as_str(), value.as_bytes());
     }
-    out.extend_from_slice(b"\r\n");
-}
-
-fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }

@@ -7,10 +7,12 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::ext::ReasonPhrase;
 
+use crate::net::field;
+
 /// Bytes of a response's head.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
-/// Fields of a head, and of a trailer section.
-pub(super) const MAX_FIELDS: usize = 100;
+/// Fields of a head.
+const MAX_FIELDS: usize = 100;
 /// Fields that a proxy adds on the response's way on: room for them is there from the start.
 const ADDED_FIELDS: usize = 4;
 
@@ -62,8 +64,8 @@ impl Head {
 
         let mut headers = HeaderMap::with_capacity(parsed.headers.len() + ADDED_FIELDS);
         let mut seen = Seen { http11: parsed.version == Some(1), ..Seen::default() };
-        for field in parsed.headers.iter() {
-            let (name, value) = read_field(field, bytes)?;
+        for line in parsed.headers.iter() {
+            let (name, value) = field::read(line, bytes)?;
             if seen.field(&name, &value) {
                 headers.append(name, value);
             }
@@ -75,26 +77,6 @@ impl Head {
 }
 
 pub(super) const TOO_LONG: Fault = "its head is longer than 64 KiB";
-
-/// Reads a trailer section, its empty line included.
-pub(super) fn trailers(section: &Bytes) -> Result<HeaderMap, Fault> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(section, &mut fields) else {
-        return Err("its trailers are not valid, or more than 100");
-    };
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    for field in fields.iter() {
-        let (name, value) = read_field(field, section)?;
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
-fn read_field(field: &httparse::Header<'_>, whole: &Bytes) -> Result<(HeaderName, HeaderValue), Fault> {
-    let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| "invalid header name")?;
-    let value = HeaderValue::from_maybe_shared(whole.slice_ref(field.value));
-    Ok((name, value.map_err(|_| "invalid header value")?))
-}
 
 fn reason_of(error: httparse::Error) -> Fault {
     match error {

@@ -1,5 +1,6 @@
 //! HTTP/1.1 connections: what comes on them in which pieces, and when they are used again.
 
+use super::relay::{CLOSE, Relay};
 use super::tls::{Authorities, https};
 use super::*;
 
@@ -140,16 +141,11 @@ async fn a_head_without_end_is_refused_and_not_kept() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_in_its_head_is_not_asked_for_again() {
     local(async {
-        let log = Log::default();
-        let shared = log.clone();
-        let address = upstream(move |mut stream, number| {
-            let log = shared.clone();
-            async move {
-                for answer in [OK, "HTTP/1.1 200 O"] {
-                    let Some(head) = read_head(&mut stream).await else { return };
-                    log.borrow_mut().push(format!("{number}: {head}"));
-                    stream.write_all(answer.as_bytes()).await.unwrap();
-                }
+        let (address, log) = logging(|mut stream, number, log| async move {
+            for answer in [OK, "HTTP/1.1 200 O"] {
+                let Some(head) = read_head(&mut stream).await else { return };
+                log.borrow_mut().push(format!("{number}: {head}"));
+                stream.write_all(answer.as_bytes()).await.unwrap();
             }
         })
         .await;
@@ -215,6 +211,53 @@ async fn an_answer_ahead_of_a_broken_upload_is_passed_on() {
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(text(response).await, "no");
         assert_eq!(pool.counts(), (0, 0));
+    })
+    .await;
+}
+
+/// The rest of the request is in a task of its own by then.
+#[tokio::test]
+async fn an_upload_that_breaks_off_behind_the_answers_start_ends_both_transfers() {
+    local(async {
+        for hangs_up in [false, true] {
+            let (told, mut ends) = tokio::sync::mpsc::unbounded_channel();
+            let address = upstream(move |mut stream, number| {
+                let told = told.clone();
+                async move {
+                    read_head(&mut stream).await.unwrap();
+                    if number > 0 {
+                        stream.write_all(OK.as_bytes()).await.unwrap();
+                        return;
+                    }
+                    let start = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+                    stream.write_all(start.as_bytes()).await.unwrap();
+                    // The answer never goes on: only the upload can end this.
+                    let mut rest = Vec::new();
+                    let _ = stream.read_to_end(&mut rest).await;
+                    told.send(String::from_utf8(rest).unwrap()).unwrap();
+                }
+            })
+            .await;
+            let relay = Relay::to(origin(address)).await;
+            let mut client = relay.connect().await;
+            let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+            client.write_all(format!("{head}3\r\nabc\r\n").as_bytes()).await.unwrap();
+            let begun = read_until(&mut client, "half\r\n").await.unwrap();
+            assert!(begun.starts_with("HTTP/1.1 200 OK"), "{begun}");
+            if hangs_up {
+                client.shutdown().await.unwrap();
+            } else {
+                client.write_all(b"xyz\r\n").await.unwrap();
+            }
+            let mut rest = Vec::new();
+            let both = async { (client.read_to_end(&mut rest).await, ends.recv().await.unwrap()) };
+            // Far less than what a body that stalls is given.
+            let (_, sent) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+            assert_eq!(String::from_utf8(rest).unwrap(), "", "no end that looks like one");
+            assert_eq!(sent, "3\r\nabc\r\n", "no end, and no other request");
+            let (answer, _) = relay.exchange(&format!("GET / HTTP/1.1\r\n{CLOSE}")).await;
+            assert!(answer.ends_with("ok"), "{answer}");
+        }
     })
     .await;
 }

@@ -11,7 +11,7 @@ pub(super) struct Relay {
 type RelayBody = Either<ResponseBody, Full<Bytes>>;
 
 impl Relay {
-    async fn to(origin: Origin) -> Self {
+    pub(super) async fn to(origin: Origin) -> Self {
         Self::with(origin, settings()).await
     }
 
@@ -39,7 +39,7 @@ impl Relay {
         Self { address, _drain: drain }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
@@ -131,20 +131,15 @@ async fn a_204_has_no_body_and_reason_phrases_pass() {
 #[tokio::test]
 async fn bodies_keep_their_framing_also_on_get() {
     local(async {
-        let log = Log::default();
-        let shared = log.clone();
-        let address = upstream(move |mut stream, _| {
-            let log = shared.clone();
-            async move {
-                let mut head = read_head(&mut stream).await.unwrap();
-                if head.contains("transfer-encoding: chunked") {
-                    head += &read_until(&mut stream, "0\r\n\r\n").await.unwrap();
-                } else if head.contains("content-length: 3") {
-                    head += &read_until(&mut stream, "abc").await.unwrap();
-                }
-                log.borrow_mut().push(head);
-                stream.write_all(OK.as_bytes()).await.unwrap();
+        let (address, log) = logging(|mut stream, _, log| async move {
+            let mut head = read_head(&mut stream).await.unwrap();
+            if head.contains("transfer-encoding: chunked") {
+                head += &read_until(&mut stream, "0\r\n\r\n").await.unwrap();
+            } else if head.contains("content-length: 3") {
+                head += &read_until(&mut stream, "abc").await.unwrap();
             }
+            log.borrow_mut().push(head);
+            stream.write_all(OK.as_bytes()).await.unwrap();
         })
         .await;
         let relay = Relay::to(origin(address)).await;
@@ -171,17 +166,12 @@ async fn bodies_keep_their_framing_also_on_get() {
 #[tokio::test]
 async fn trailers_pass_both_ways() {
     local(async {
-        let log = Log::default();
-        let shared = log.clone();
-        let address = upstream(move |mut stream, _| {
-            let log = shared.clone();
-            async move {
-                read_head(&mut stream).await.unwrap();
-                let body = read_until(&mut stream, "\r\n\r\n").await.unwrap();
-                log.borrow_mut().push(body);
-                let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 2\r\n\r\n";
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
+        let (address, log) = logging(|mut stream, _, log| async move {
+            read_head(&mut stream).await.unwrap();
+            let body = read_until(&mut stream, "\r\n\r\n").await.unwrap();
+            log.borrow_mut().push(body);
+            let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 2\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
         })
         .await;
         let relay = Relay::to(origin(address)).await;
@@ -448,16 +438,11 @@ async fn both_directions_go_on_when_the_answer_comes_first() {
 #[tokio::test]
 async fn a_held_body_can_be_sent_twice_and_a_long_one_not() {
     local(async {
-        let log = Log::default();
-        let shared = log.clone();
-        let address = upstream(move |mut stream, number| {
-            let log = shared.clone();
-            async move {
-                let head = read_head(&mut stream).await.unwrap();
-                let body = read_until(&mut stream, "end").await.unwrap();
-                log.borrow_mut().push(format!("{number}: {} {}", head.lines().next().unwrap(), body.len()));
-                stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-            }
+        let (address, log) = logging(|mut stream, number, log| async move {
+            let head = read_head(&mut stream).await.unwrap();
+            let body = read_until(&mut stream, "end").await.unwrap();
+            log.borrow_mut().push(format!("{number}: {} {}", head.lines().next().unwrap(), body.len()));
+            stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         })
         .await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -534,18 +519,13 @@ async fn an_http2_clients_request_is_made_whole_for_http1() {
 #[tokio::test]
 async fn after_a_refusal_the_next_client_gets_its_own_answer() {
     local(async {
-        let log = Log::default();
-        let shared = log.clone();
         // Answers each request with its path.
-        let address = upstream(move |mut stream, _| {
-            let log = shared.clone();
-            async move {
-                while let Some(head) = read_head(&mut stream).await {
-                    let path = head.split(' ').nth(1).unwrap().to_owned();
-                    log.borrow_mut().push(path.clone());
-                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
-                    stream.write_all(answer.as_bytes()).await.unwrap();
-                }
+        let (address, log) = logging(|mut stream, _, log| async move {
+            while let Some(head) = read_head(&mut stream).await {
+                let path = head.split(' ').nth(1).unwrap().to_owned();
+                log.borrow_mut().push(path.clone());
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
             }
         })
         .await;

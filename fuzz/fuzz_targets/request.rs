@@ -1,5 +1,5 @@
 //! The strict reading of requests: the same in whatever pieces they come, and never laxer than
-//! the parser behind it.
+//! another parser.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(measure_head(bytes.chunks(size)), whole, "in pieces of {size}");
     }
     let Ok(Some(measured)) = whole else { return };
-    // hyper's parser sees the same head, and the same framing in it.
+    // httparse sees the same head, and the same framing in it.
     let mut fields = [httparse::EMPTY_HEADER; 128];
     let mut request = httparse::Request::new(&mut fields);
     if let Ok(status) = request.parse(bytes) {

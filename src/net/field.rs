@@ -1,0 +1,26 @@
+//! Field lines as HTTP/1.1 has them on the wire (RFC 9112 §5).
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+
+/// Writes a line. None can be added through it: neither a name nor a [`HeaderValue`] holds CR or
+/// LF.
+#[inline]
+pub fn write(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Reads a line that the parser found in `whole`, whose memory the value shares.
+///
+/// # Errors
+///
+/// What is no field by the narrower rules of the types that hold it.
+#[inline]
+pub fn read(line: &httparse::Header<'_>, whole: &Bytes) -> Result<(HeaderName, HeaderValue), &'static str> {
+    let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| "invalid header name")?;
+    let value = HeaderValue::from_maybe_shared(whole.slice_ref(line.value));
+    Ok((name, value.map_err(|_| "invalid header value")?))
+}
