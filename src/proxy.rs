@@ -60,42 +60,48 @@ enum Answer {
 }
 
 /// Answers one request. Never fails: an error is a response, too.
-pub async fn handle(
+pub fn handle(
     worker: Rc<Worker>,
     request: Request<Incoming>,
     call: Call,
-) -> Result<Response<Body>, Infallible> {
-    serve(worker, None, request, call).await
+) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+    serve(worker, None, request, call)
 }
 
 /// Answers one request inside an intercepted tunnel.
-async fn handle_inside(
+fn handle_inside(
     worker: Rc<Worker>,
     tunnel: Arc<Tunnel>,
     request: Request<Incoming>,
     call: Call,
-) -> Result<Response<Body>, Infallible> {
-    serve(worker, Some(&tunnel), request, call).await
+) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+    serve(worker, Some(tunnel), request, call)
 }
 
-async fn serve(
+// No `async fn`, here and where heads are passed by reference below: a future keeps what it was
+// called with beside what it makes of that, and is moved as a whole.
+fn serve(
     worker: Rc<Worker>,
-    inside: Option<&Tunnel>,
-    request: Request<Incoming>,
+    inside: Option<Arc<Tunnel>>,
+    mut request: Request<Incoming>,
     call: Call,
-) -> Result<Response<Body>, Infallible> {
-    let mut cors = None;
-    let mut exchange = Some(Box::new(worker.recorder.begin(request.method().clone(), request.uri().clone())));
-    let version = request.version();
-    let state = worker.live.load_full();
-    let relay = Relay { worker: &worker, state: &state, call: &call, inside };
-    let outcome = relay.answer(request, &mut cors, &mut exchange).await;
-    let mut response = body::respond(outcome, exchange, version);
-    // Our errors, too, are for the page to read.
-    if let Some(cors) = cors {
-        cors.apply(response.headers_mut());
+) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+    let client = on_upgrade(&mut request);
+    let (mut parts, body) = request.into_parts();
+    async move {
+        let mut cors = None;
+        let mut exchange = Some(Box::new(worker.recorder.begin(parts.method.clone(), parts.uri.clone())));
+        let version = parts.version;
+        let state = worker.live.load_full();
+        let relay = Relay { worker: &worker, state: &state, call: &call, inside: inside.as_deref() };
+        let outcome = relay.answer(&mut parts, body, client, &mut cors, &mut exchange).await;
+        let mut response = body::respond(outcome, exchange, version);
+        // Our errors, too, are for the page to read.
+        if let Some(cors) = cors {
+            cors.apply(response.headers_mut());
+        }
+        Ok(response)
     }
-    Ok(response)
 }
 
 /// One request on its way.
@@ -112,18 +118,18 @@ impl Relay<'_> {
     /// on beyond the response, in a tunnel.
     async fn answer(
         &self,
-        mut request: Request<Incoming>,
+        parts: &mut request::Parts,
+        body: Incoming,
+        client: OnUpgrade,
         cors: &mut Option<Cors>,
         exchange: &mut Option<Box<Exchange>>,
     ) -> Result<Answer, Problem> {
         if let Some(refusal) = self.call.refusal {
             return Err(error::of_refusal(refusal));
         }
-        let client = on_upgrade(&mut request);
-        let (mut parts, body) = request.into_parts();
-        note(exchange, &parts);
+        note(exchange, parts);
 
-        let admitted = match self.admit(&parts)? {
+        let admitted = match self.admit(parts)? {
             Admission::Request(admitted) => admitted,
             Admission::Preflight(preflight) => return Ok(Answer::Own(preflight.into_response())),
         };
@@ -137,17 +143,17 @@ impl Relay<'_> {
             _ => {}
         }
 
-        let target = self.target(&admitted, &parts)?;
+        let target = self.target(&admitted, parts)?;
         if let Some(exchange) = exchange {
             exchange.set_route(target.route.id);
         }
-        self.check(&target, &parts)?;
+        self.check(&target, parts)?;
 
         let source = target.route.source(&parts.headers).map_err(error::of_claim)?;
         let authorization = self.authorize(&source, exchange).await?;
 
         let via = &self.worker.surroundings.via;
-        let asked = rewrite::request(&mut parts, &target, &authorization, via)?;
+        let asked = rewrite::request(parts, &target, &authorization, via)?;
         let mut response = self.send(&target, parts, body, &source, &authorization, exchange).await?;
         if let Some(exchange) = exchange {
             exchange.head_arrived();
@@ -245,7 +251,7 @@ impl Relay<'_> {
     async fn send(
         &self,
         target: &Target<'_>,
-        mut parts: request::Parts,
+        parts: &mut request::Parts,
         body: Incoming,
         source: &Arc<TokenSource>,
         authorization: &Authorization,
@@ -255,7 +261,7 @@ impl Relay<'_> {
         let claims = target.route.config.claim_headers().cloned();
         let body = RequestBody::streaming(body).without_trailers(claims);
         let replay = body.replay();
-        let response = self.send_to(origin, &parts, body, exchange).await?;
+        let response = self.send_to(origin, parts, body, exchange).await?;
         if response.status() != StatusCode::UNAUTHORIZED || !source.rejected(authorization.serial) {
             return Ok(response);
         }
@@ -264,7 +270,7 @@ impl Relay<'_> {
         let Ok(fresh) = Box::pin(source.authorization()).await else { return Ok(response) };
         drop(response);
         parts.headers.insert(AUTHORIZATION, fresh.header);
-        Box::pin(self.send_to(origin, &parts, body, exchange)).await
+        Box::pin(self.send_to(origin, parts, body, exchange)).await
     }
 
     /// Sends a request once, and notes on the record where the time goes.

@@ -22,7 +22,7 @@ use crate::upstream::{AddressPolicy, Origin, RequestBody, UpstreamStream};
 pub(super) async fn pass_on(
     relay: &Relay<'_>,
     admitted: &Admitted,
-    mut parts: Parts,
+    parts: &mut Parts,
     body: Incoming,
     client: OnUpgrade,
     exchange: &mut Option<Box<Exchange>>,
@@ -52,7 +52,7 @@ pub(super) async fn pass_on(
         asked.put_on(&mut parts.headers);
     }
     let body = RequestBody::streaming(body);
-    let mut response = relay.send_to(&origin, &parts, body, exchange).await?;
+    let mut response = relay.send_to(&origin, parts, body, exchange).await?;
     if let Some(exchange) = exchange {
         exchange.head_arrived();
     }
