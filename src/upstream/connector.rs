@@ -26,7 +26,7 @@ use crate::net::{ClientTls, TlsError, client_tls};
 use crate::telemetry::{Connection, Recorder, Side};
 
 /// What one system call may read of a TLS stream, in bytes. Memory that is not used is not touched.
-const READ_AHEAD: usize = 128 * 1024;
+const READ_AHEAD: usize = 64 * 1024;
 
 /// How upstreams are connected to; shared by all threads, made anew when its settings change.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! Writing a response, and what becomes of the connection behind it.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -57,6 +58,8 @@ impl Connection {
         let (parts, body) = response.into_parts();
         let switches = asked.switches(parts.status);
         let mut close = closing || !asked.keep_alive;
+        // Asked for before the wire is taken hold of: the body may be that of the request.
+        let exact = body.size_hint().exact();
         let sending = {
             let mut wire = self.wire.borrow_mut();
             if let Some(interim) = self.waiting.take() {
@@ -67,7 +70,7 @@ impl Connection {
             // A body that nobody reads is read over, as far as it is there: nothing of it must
             // be taken for the next request (RFC 9112 §9.3).
             close |= !wire.owned && !wire.skip_body();
-            encode::head(&mut wire.out, &parts, asked, body.size_hint().exact(), &mut close)
+            encode::head(&mut wire.out, &parts, asked, exact, &mut close)
         };
         let to_close = matches!(sending, Sending::ToClose);
         let mut writing = Writing { ended: matches!(sending, Sending::Nothing), sending, broken: false };
@@ -77,8 +80,7 @@ impl Connection {
             if turns.poll_cut(cx) {
                 return Poll::Ready(Outcome::Lost);
             }
-            let mut wire = self.wire.borrow_mut();
-            writing.poll(cx, body.as_mut(), &mut wire)
+            writing.poll(cx, body.as_mut(), &self.wire)
         })
         .await;
         if outcome != Outcome::Sent {
@@ -110,7 +112,7 @@ impl Writing {
         &mut self,
         cx: &mut Context<'_>,
         mut body: Pin<&mut Option<B>>,
-        wire: &mut Wire,
+        wire: &RefCell<Wire>,
     ) -> Poll<Outcome>
     where
         B: Body<Data = Bytes>,
@@ -122,6 +124,7 @@ impl Writing {
                 // Whoever watches it knows of its end before the client does.
                 body.set(None);
             }
+            let mut wire = wire.borrow_mut();
             if ready!(wire.poll_write_all(cx)).is_err() {
                 return Poll::Ready(Outcome::Lost);
             }
@@ -142,13 +145,15 @@ impl Writing {
     }
 
     /// Takes from the body what there is, up to a bound; whether more has to be waited for.
-    fn poll_body<B>(&mut self, cx: &mut Context<'_>, body: Pin<&mut Option<B>>, wire: &mut Wire) -> bool
+    ///
+    /// The wire is not held while the body is asked, which may read from it.
+    fn poll_body<B>(&mut self, cx: &mut Context<'_>, body: Pin<&mut Option<B>>, wire: &RefCell<Wire>) -> bool
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Some(mut body) = body.as_pin_mut() else { return false };
-        while !self.ended && wire.waiting_to_go() < AHEAD {
+        while !self.ended && wire.borrow().waiting_to_go() < AHEAD {
             let complete = self.sending.is_complete();
             let frame = match body.as_mut().poll_frame(cx) {
                 Poll::Ready(frame) => frame,
@@ -159,7 +164,7 @@ impl Writing {
             let trailers = match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
-                        self.sending.data(wire, data);
+                        self.sending.data(&mut wire.borrow_mut(), data);
                         if !body.is_end_stream() {
                             continue;
                         }
@@ -175,7 +180,7 @@ impl Writing {
                 None => None,
             };
             self.ended = true;
-            self.broken = !self.sending.end(wire, trailers.as_ref());
+            self.broken = !self.sending.end(&mut wire.borrow_mut(), trailers.as_ref());
         }
         false
     }

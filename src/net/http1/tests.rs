@@ -69,10 +69,12 @@ fn fields(headers: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Runs a connection to its end, with a clock that stands still while there is something to do.
-fn run<R, F>(pieces: Vec<Vec<u8>>, handler: F)
+fn run<R, F, B>(pieces: Vec<Vec<u8>>, handler: F)
 where
     F: Fn(Request<Incoming>, Call) -> R,
-    R: Future<Output = Result<Response<Full<Bytes>>, Infallible>>,
+    R: Future<Output = Result<Response<B>, Infallible>>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let tasks = tokio::task::LocalSet::new();
@@ -354,6 +356,20 @@ fn a_head_that_does_not_go_on_is_refused_and_an_idle_connection_is_not() {
     assert_eq!((seen.requests.len(), seen.refusal), (1, Some((1, Refusal::Timeout))));
     let seen = serve(vec![format!("{GET}\r\n").into_bytes()]);
     assert_eq!((seen.requests.len(), seen.refusal), (1, None));
+}
+
+#[test]
+fn a_request_s_body_can_be_its_response_s() {
+    for body in ["Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"] {
+        let seen = RefCell::new(0);
+        let request = format!("{GET}{body}");
+        run(vec![request.clone().into_bytes(), request.into_bytes()], async |request, call| {
+            assert_eq!(call.refusal, None);
+            *seen.borrow_mut() += 1;
+            Ok(Response::new(request.into_body()))
+        });
+        assert_eq!(seen.into_inner(), 2, "the connection goes on: {body}");
+    }
 }
 
 #[test]

@@ -24,9 +24,9 @@ const SCRATCH: usize = 64 * 1024;
 /// Bytes behind an upgrade request that are read ahead of its answer.
 const MAX_EARLY: usize = 64 * 1024;
 /// Content up to this size is copied to the bytes ahead of it, so that one piece is written.
-pub(super) const COPIED: usize = 8 * 1024;
+pub(super) const COPIED: usize = 2 * 1024;
 /// Pieces that one system call writes.
-const PIECES: usize = 16;
+const PIECES: usize = 64;
 
 thread_local! {
     /// What is read lands here first and is then copied to memory of its own size, so that
