@@ -1,5 +1,7 @@
 //! Integration tests: the real app on free ports, a file for each area.
 
+// Many of them send signals or use sockets in the file system.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod support;

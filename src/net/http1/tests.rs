@@ -214,6 +214,9 @@ fn heads_that_are_refused() {
         ("GET /\tx HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
         (" GET / HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
         ("G@T / HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
+        // Valid by its characters' class, and no URI.
+        ("GET /<x> HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
+        ("GET a:b:c HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
         ("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", RequestLine),
         ("GET / http/1.1\r\nHost: a\r\n\r\n", RequestLine),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", Version),
