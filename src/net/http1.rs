@@ -18,6 +18,7 @@ mod interim;
 mod linger;
 mod measure;
 mod parse;
+mod refusal;
 mod respond;
 #[cfg(test)]
 mod tests;
@@ -46,9 +47,9 @@ use super::transport::Transport;
 use super::upgrade::{self, Upgraded};
 
 pub(super) use self::body::Http1Body;
-pub use self::head::Refusal;
 pub(super) use self::interim::Waiting;
 pub use self::measure::{Measured, measure_chunked, measure_head};
+pub use self::refusal::Refusal;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -61,7 +62,7 @@ pub struct BadChunk(pub &'static str);
 pub(super) struct Connection {
     wire: Rc<RefCell<Wire>>,
     peer: Arc<Peer>,
-    waiting: Arc<Waiting>,
+    waiting: Rc<Waiting>,
     /// Requests that have come.
     count: u32,
     scanner: Scanner,
@@ -94,7 +95,7 @@ impl Connection {
         Self {
             wire: Rc::new(RefCell::new(Wire::new(io, patience))),
             peer,
-            waiting: Arc::default(),
+            waiting: Rc::default(),
             count: 0,
             scanner: Scanner::default(),
             deadline: Deadline::default(),

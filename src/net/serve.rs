@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub struct Call {
 
 /// Sends interim (1xx) responses ahead of the response proper (RFC 9110 §15.2).
 #[derive(Clone, Debug, Default)]
-pub struct Interim(Option<(Arc<Waiting>, u32)>);
+pub struct Interim(Option<(Rc<Waiting>, u32)>);
 
 impl Interim {
     /// Nobody to send them to: HTTP/1.0 does not know them, and hyper's HTTP/2 cannot.
@@ -61,7 +62,7 @@ impl Interim {
     }
 
     /// To the client of the request with this index.
-    pub(super) fn to(waiting: Arc<Waiting>, index: u32) -> Self {
+    pub(super) fn to(waiting: Rc<Waiting>, index: u32) -> Self {
         Self(Some((waiting, index)))
     }
 

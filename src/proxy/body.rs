@@ -103,7 +103,7 @@ impl HttpBody for Body {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     hop_by_hop::strip_trailers(trailers);
-                    // hyper asks for nothing behind them.
+                    // Nothing comes behind them, so nobody asks again.
                     self.ended = true;
                 }
                 if let Some(data) = frame.data_ref() {

@@ -285,8 +285,8 @@ fn prepare(head: &request::Parts, origin: &Origin) -> Result<Request<()>, Upstre
 
 fn passes(name: &HeaderName, value: &HeaderValue) -> bool {
     match *name {
-        // hyper's server has answered an expectation by the time that the body is read; HTTP/2
-        // upstreams make room for a body as they want it.
+        // The client is told to go on when its body is first read; HTTP/2 upstreams make room for
+        // a body as they want it.
         HOST | CONNECTION | TRANSFER_ENCODING | UPGRADE | EXPECT => false,
         TE => value.as_bytes() == b"trailers",
         _ => !matches!(name.as_str(), "keep-alive" | "proxy-connection"),

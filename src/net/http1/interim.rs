@@ -1,7 +1,6 @@
 //! Interim responses, from whoever gets them to the connection that sends them.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::cell::{Cell, RefCell};
 use std::task::Waker;
 
 use http::{HeaderMap, StatusCode};
@@ -11,64 +10,48 @@ use crate::net::field;
 /// Interim responses that may wait, in bytes.
 const MAX_WAITING: usize = 64 * 1024;
 
-/// What waits on one connection. Nobody contends for the lock; it is there since the closures
-/// that fill this must be able to leave the thread.
+/// What waits on one connection.
 #[derive(Debug, Default)]
 pub(in crate::net) struct Waiting {
     /// Requests whose responses have begun.
-    answered: AtomicU32,
-    some: AtomicBool,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    bytes: Vec<u8>,
+    answered: Cell<u32>,
+    bytes: RefCell<Vec<u8>>,
     /// The connection's task.
-    waker: Option<Waker>,
+    waker: RefCell<Option<Waker>>,
 }
 
 impl Waiting {
     /// Leaves an interim response for the request with `index` to be sent; too late, or too much,
     /// and it is dropped.
     pub(in crate::net) fn push(&self, index: u32, status: StatusCode, headers: &HeaderMap) {
-        if self.answered.load(Ordering::Relaxed) > index {
+        if self.answered.get() > index {
             return;
         }
         let head = head(status, headers);
-        let mut inner = self.inner();
-        if inner.bytes.len() + head.len() > MAX_WAITING {
+        let mut bytes = self.bytes.borrow_mut();
+        if bytes.len() + head.len() > MAX_WAITING {
             return;
         }
-        inner.bytes.extend_from_slice(&head);
-        self.some.store(true, Ordering::Relaxed);
-        if let Some(waker) = &inner.waker {
+        bytes.extend_from_slice(&head);
+        if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
     }
 
     /// Whom to wake when there is one.
     pub(super) fn set_waker(&self, waker: &Waker) {
-        self.inner().waker = Some(waker.clone());
+        *self.waker.borrow_mut() = Some(waker.clone());
     }
 
     /// What is to be sent now.
     pub(super) fn take(&self) -> Option<Vec<u8>> {
-        // One thread alone writes and reads it, so no order needs to be kept.
-        if !self.some.load(Ordering::Relaxed) {
-            return None;
-        }
-        self.some.store(false, Ordering::Relaxed);
-        Some(std::mem::take(&mut self.inner().bytes))
+        let mut bytes = self.bytes.borrow_mut();
+        (!bytes.is_empty()).then(|| std::mem::take(&mut *bytes))
     }
 
     /// The response with `index` has begun.
     pub(super) fn answered(&self, index: u32) {
-        self.answered.store(index + 1, Ordering::Relaxed);
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answered.set(index + 1);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use bytes::BytesMut;
 
-use super::head::{Framing, Refusal, Scanner};
+use super::Refusal;
+use super::head::{Framing, Scanner};
 use crate::net::chunked::{Blanks, Chunked};
 
 /// A request's head, as far as it says where the message ends.

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request};
 
-use super::head::{Head, Refusal, Scanner, trim};
+use super::Refusal;
+use super::head::{Head, Scanner, trim};
 
 /// Room for what a proxy puts on a request, so that the map does not grow on the way.
 const ROOM: usize = 4;
