@@ -29,7 +29,7 @@ pub use self::http1::{BadChunk, Measured, Refusal, measure_chunked, measure_head
 pub use self::incoming::{BodyError, Incoming};
 pub use self::listener::{Accepted, Listener};
 pub use self::patience::Patience;
-pub use self::serve::{Call, Interim, Never, Peer, accept_tls, serve, serve_with};
+pub use self::serve::{Call, Interim, Peer, accept_tls, serve, serve_with};
 pub use self::timer::Deadline;
 pub use self::tls::{ClientTls, TlsError, client_tls, server_tls};
 pub use self::transport::{Stream, Transport};

@@ -164,7 +164,8 @@ impl Connection {
                 Poll::Ready(_) => return Poll::Ready(Next::Nothing),
                 Poll::Pending => {}
             }
-            let begun = self.scanner.has_begun();
+            // What may still become the preface of HTTP/2 has begun, too, and was not scanned.
+            let begun = self.scanner.has_begun() || (self.count == 0 && wire.input.has_remaining());
             if begun && !self.head_timed {
                 self.head_timed = true;
                 self.deadline.set(self.patience.head);

@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -179,6 +178,3 @@ impl Turns {
         self.draining
     }
 }
-
-/// For handlers that cannot fail.
-pub type Never = Infallible;

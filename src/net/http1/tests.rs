@@ -359,6 +359,16 @@ fn a_head_that_does_not_go_on_is_refused_and_an_idle_connection_is_not() {
     assert_eq!((seen.requests.len(), seen.refusal), (1, Some((1, Refusal::Timeout))));
     let seen = serve(vec![format!("{GET}\r\n").into_bytes()]);
     assert_eq!((seen.requests.len(), seen.refusal), (1, None));
+    // An empty line behind a request begins no other.
+    let seen = serve(vec![format!("{GET}\r\n\r\n").into_bytes()]);
+    assert_eq!((seen.requests.len(), seen.refusal), (1, None));
+}
+
+#[test]
+fn a_start_that_could_be_the_preface_of_http2_has_no_more_time_than_another() {
+    for start in ["P", "PRI * HTTP/2.0\r\n\r\nSM", "G"] {
+        assert_eq!(serve(vec![start.into()]).refusal, Some((0, Refusal::Timeout)), "{start:?}");
+    }
 }
 
 #[test]
