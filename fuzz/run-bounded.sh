@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-10}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(authority connect path_check jks pkcs12 pem jwk properties config request response)
+[ ${#targets[@]} -gt 0 ] || targets=(authority connect path_check jks pkcs12 pem jwk properties config request response http2)
 
 export CARGO_TARGET_DIR="$PWD/target/fuzz"
 host=$(rustc -vV | sed -n 's/^host: //p')

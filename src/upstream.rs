@@ -32,6 +32,7 @@ pub use self::body::{MAX_HELD, Replay, RequestBody};
 pub use self::connector::{Connector, ConnectorError, Probe, Reached, UpstreamStream};
 pub use self::error::{ClientFault, ProxyProblem, TlsProblem, UpstreamError};
 pub use self::http1::{ReadResponse, read_response};
+pub use self::http2::{Broken, ReadConnection, ReadStream, read_http2};
 pub use self::origin::{AddressPolicy, Origin, UnusableName};
 pub use self::outbound::BadProxyVariable;
 pub use self::response::{ResponseBody, ResponseBodyError, Upgraded};

@@ -24,3 +24,12 @@ pub fn read(line: &httparse::Header<'_>, whole: &Bytes) -> Result<(HeaderName, H
     let value = HeaderValue::from_maybe_shared(whole.slice_ref(line.value));
     Ok((name, value.map_err(|_| "invalid header value")?))
 }
+
+/// The number that `digits` and nothing else make.
+pub fn decimal(digits: &[u8]) -> Option<u64> {
+    let number = digits.iter().try_fold(0_u64, |number, digit| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    });
+    number.filter(|_| !digits.is_empty())
+}

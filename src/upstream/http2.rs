@@ -1,59 +1,63 @@
 //! HTTP/2 to an upstream: one connection, many exchanges (RFC 9113).
 //!
-//! This speaks to the h2 crate itself: hyper would start a task for each exchange.
+//! A [`Session`](session::Session) knows the protocol and no socket, one task for each connection
+//! ([`driver`]) moves its bytes, and an exchange puts its request into the session's outbox and
+//! waits to be woken. It is our own because of what a proxy sends: the same long `Authorization`
+//! with each request, which general clients spell out each time and ours [indexes](hpack).
 
+mod broken;
 mod download;
+mod driver;
+mod frame;
+mod hpack;
+mod measure;
+mod outbox;
+mod session;
+mod stream;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::client::SendRequest;
-use h2::{Reason, RecvStream};
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request,
-};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, request};
 use http_body::Body;
 
+use self::frame::Code;
+use self::hpack::Scheme;
+use self::session::{Arrival, RequestHead, Session, is_of_connection};
 use self::upload::{Upload, upload};
 use super::body::{Replay, RequestBody};
 use super::connector::UpstreamStream;
 use super::error::UpstreamError;
 use super::origin::Origin;
 use super::response::ResponseBody;
-
-pub(super) use self::download::Http2Body;
+use crate::config;
+use crate::net::field::decimal;
 use crate::net::{Deadline, Interim};
 
-/// What an upstream may send ahead of our reading it, in bytes: on a stream, on a connection.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
-/// The decoded size of a response's fields.
-const MAX_HEADER_LIST: u32 = 64 * 1024;
-const MAX_FRAME: u32 = 64 * 1024;
-/// What may wait to be sent on one stream.
-const SEND_BUFFER: usize = 256 * 1024;
+pub use self::broken::Broken;
+pub(super) use self::download::Http2Body;
+pub use self::measure::{ReadConnection, ReadStream, read_http2};
+
 /// Timers that are kept for the next exchange.
 const MAX_SPARE: usize = 128;
 
 /// A connection that exchanges can be started on. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Http2 {
-    send: SendRequest<Bytes>,
-    state: Rc<State>,
-}
+pub(super) struct Http2(Rc<Owner>);
 
-#[derive(Default)]
-struct State {
+/// What all who use a connection have of it together; when none is left, it closes.
+struct Owner {
+    session: Rc<RefCell<Session>>,
     /// Exchanges under way.
     active: Cell<usize>,
-    /// No more exchanges are to be started: it is closing, or has let one time out.
+    /// No more exchanges are to be started: one has timed out.
     retired: Cell<bool>,
     /// Timers of exchanges that are over: one that has been set costs little to set again.
     spare: RefCell<Vec<Deadline>>,
@@ -75,184 +79,227 @@ impl Failure {
 }
 
 impl Http2 {
-    pub(super) async fn handshake(stream: UpstreamStream, origin: &Origin) -> Result<Self, UpstreamError> {
-        let (send, connection) = h2::client::Builder::new()
-            .enable_push(false)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_frame_size(MAX_FRAME)
-            .max_header_list_size(MAX_HEADER_LIST)
-            .max_send_buffer_size(SEND_BUFFER)
-            .handshake::<_, Bytes>(stream)
-            .await
-            .map_err(|error| UpstreamError::Closed { to: origin.to_string(), source: error.into() })?;
-        let state = Rc::new(State::default());
-        let shared = state.clone();
-        tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an upstream's HTTP/2 connection broke");
-            }
-            shared.retired.set(true);
-        });
-        Ok(Self { send, state })
+    /// Speaks HTTP/2 on `stream`. To be called on a runtime for local tasks.
+    pub(super) fn new(stream: UpstreamStream) -> Self {
+        let session = Rc::new(RefCell::new(Session::new()));
+        tokio::task::spawn_local(driver::drive(stream, Rc::clone(&session)));
+        Self(Rc::new(Owner {
+            session,
+            active: Cell::new(0),
+            retired: Cell::new(false),
+            spare: RefCell::default(),
+        }))
     }
 
-    pub(super) fn is_usable(&mut self) -> bool {
-        if self.state.retired.get() {
-            return false;
-        }
-        // Pending: its streams are all taken for now.
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        let gone = matches!(self.send.poll_ready(&mut cx), Poll::Ready(Err(_)));
-        if gone {
-            self.state.retired.set(true);
-        }
-        !gone
+    pub(super) fn is_usable(&self) -> bool {
+        !self.0.retired.get() && self.0.session.borrow().is_usable()
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.state.active.get() < self.send.current_max_send_streams()
+        self.0.session.borrow().has_room()
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.state.active.get() == 0
+        self.active() == 0
     }
 
     pub(super) fn active(&self) -> usize {
-        self.state.active.get()
+        self.0.active.get()
     }
 
     /// Sends the request and waits for the head of its response.
     pub(super) async fn exchange(
-        mut self,
+        self,
         head: &request::Parts,
         body: RequestBody,
         origin: &Origin,
         timeout: Duration,
         interim: &Interim,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let to = || origin.to_string();
-        let request = prepare(head, origin).map_err(Failure::of)?;
-        let is_head = head.method == Method::HEAD;
         let replay = body.replay();
-        let mut active = Active::new(&self.state);
-        active.deadline.set(timeout);
-
-        let ready = poll_fn(|cx| {
-            if let Poll::Ready(outcome) = self.send.poll_ready(cx) {
-                return Poll::Ready(Some(outcome));
+        let mut exchange = Exchange::new(&self.0);
+        exchange.deadline.set(timeout);
+        while !exchange.start(head, &body, origin).map_err(Failure::of)? {
+            if !self.is_usable() {
+                return Err(exchange.failure(Broken::Unsent, &replay, origin));
             }
-            active.deadline.poll_passed(cx).map(|()| None)
-        });
-        match ready.await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(self.classify(error, &replay, true, to())),
-            None => return Err(self.timed_out(to(), timeout)),
+            Box::pin(exchange.wait_for_room(origin, timeout)).await?;
         }
-        let ends = body.is_end_stream();
-        let (mut response, stream) = match self.send.send_request(request, ends) {
-            Ok(sent) => sent,
-            Err(error) => return Err(self.classify(error, &replay, true, to())),
-        };
-        let mut upload = (!ends).then(|| Box::pin(upload(body, stream)));
+        let mut sending =
+            (!body.is_end_stream()).then(|| Box::pin(upload(body, Rc::clone(&self.0), exchange.id)));
         let mut sent = 0;
         let outcome = poll_fn(|cx| {
-            if upload.as_mut().is_some_and(|sending| sending.as_mut().poll(cx).is_ready()) {
-                upload = None;
+            if sending.as_mut().is_some_and(|sending| sending.as_mut().poll(cx).is_ready()) {
+                sending = None;
             }
-            while let Poll::Ready(Some(Ok(early))) = response.poll_informational(cx) {
-                if early.status() != StatusCode::CONTINUE {
-                    interim.send(early.status(), early.headers());
+            while let Poll::Ready(arrival) = exchange.with(|session| session.poll_head(exchange.id, cx)) {
+                match arrival {
+                    Ok(Arrival::Interim(StatusCode::CONTINUE, _)) => {}
+                    Ok(Arrival::Interim(status, headers)) => interim.send(status, &headers),
+                    Ok(Arrival::Head(status, headers)) => return Poll::Ready(Some(Ok((status, headers)))),
+                    Err(broken) => return Poll::Ready(Some(Err(broken))),
                 }
-            }
-            if let Poll::Ready(outcome) = Pin::new(&mut response).poll(cx) {
-                return Poll::Ready(Some(outcome));
             }
             // The time is that of the upstream: it does not run while the request is on its way.
             let (frames, waits_for_client) = replay.progress();
             if waits_for_client || std::mem::replace(&mut sent, frames) != frames {
-                active.deadline.set(timeout);
+                exchange.deadline.set(timeout);
             }
-            active.deadline.poll_passed(cx).map(|()| None)
+            exchange.deadline.poll_passed(cx).map(|()| None)
         })
         .await;
-        active.deadline.clear();
-        let response = match outcome {
-            Some(Ok(response)) => response,
-            Some(Err(error)) => return Err(self.classify(error, &replay, false, to())),
-            None => return Err(self.timed_out(to(), timeout)),
-        };
-        // The rest of the request goes on by itself, for as long as somebody wants the answer.
-        let upload = upload.map(Upload::spawn);
-        receive(response, is_head, upload, active, origin).map_err(Failure::of)
-    }
-
-    fn timed_out(&self, to: String, after: Duration) -> Failure {
-        // The path may be dead; requests to come had better not find out on it.
-        self.state.retired.set(true);
-        Failure::of(UpstreamError::ResponseTimeout { to, after })
-    }
-
-    fn classify(&self, error: h2::Error, replay: &Replay, unsent: bool, to: String) -> Failure {
-        if let Some(fault) = replay.fault() {
-            return Failure::of(UpstreamError::Client(fault));
+        exchange.deadline.clear();
+        match outcome {
+            Some(Ok((status, headers))) => {
+                // The rest of the request goes on by itself, for as long as somebody wants the
+                // answer.
+                Ok(exchange.receive(status, headers, || sending.map(Upload::spawn)))
+            }
+            Some(Err(broken)) => Err(exchange.failure(broken, &replay, origin)),
+            None => Err(exchange.timed_out(origin, timeout)),
         }
-        let refused = error.reason() == Some(Reason::REFUSED_STREAM) && error.is_remote();
-        let left = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
-        let died = error.is_io() || error.is_go_away();
-        if died || unsent {
-            self.state.retired.set(true);
-        }
-        let error = if error.is_library() && !died {
-            UpstreamError::Malformed { to, reason: error.to_string() }
-        } else {
-            UpstreamError::Closed { to, source: error.into() }
-        };
-        Failure { error, unprocessed: unsent || refused || left, died }
     }
 }
 
-fn receive(
-    response: Response<RecvStream>,
-    is_head: bool,
-    upload: Option<Upload>,
-    active: Active,
-    origin: &Origin,
-) -> Result<Response<ResponseBody>, UpstreamError> {
-    let (mut head, stream) = response.into_parts();
-    if head.status.is_informational() {
-        return Err(UpstreamError::UnexpectedUpgrade { to: origin.to_string() });
+impl Owner {
+    fn with<T>(&self, act: impl FnOnce(&mut Session) -> T) -> T {
+        let mut session = self.session.borrow_mut();
+        let outcome = act(&mut session);
+        session.wake_driver();
+        outcome
     }
-    head.version = Version::HTTP_11;
-    let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if stream.is_end_stream() {
-        let keeps_length = length.is_some() && head.status == StatusCode::NOT_MODIFIED;
-        return Ok(Response::from_parts(head, ResponseBody::bodiless(keeps_length)));
-    }
-    let left = if is_head { None } else { length };
-    let body = Http2Body::new(stream, left, upload, active);
-    Ok(Response::from_parts(head, ResponseBody::http2(body)))
 }
 
-/// Counts as an exchange under way until it is dropped.
-struct Active {
-    state: Rc<State>,
-    /// The exchange's: it waits for one thing at a time.
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.with(|session| session.abandoned = true);
+    }
+}
+
+/// One exchange on a connection; dropped, it is over.
+struct Exchange {
+    owner: Rc<Owner>,
+    /// Its stream; 0 while it has none.
+    id: u32,
+    /// It waits for one thing at a time.
     deadline: Deadline,
 }
 
-impl Active {
-    fn new(state: &Rc<State>) -> Self {
-        state.active.set(state.active.get() + 1);
-        let deadline = state.spare.borrow_mut().pop().unwrap_or_default();
-        Self { state: state.clone(), deadline }
+impl Exchange {
+    fn new(owner: &Rc<Owner>) -> Self {
+        owner.active.set(owner.active.get() + 1);
+        let deadline = owner.spare.borrow_mut().pop().unwrap_or_default();
+        Self { owner: Rc::clone(owner), id: 0, deadline }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Session) -> T) -> T {
+        self.owner.with(act)
+    }
+
+    /// Puts the request's head into the outbox; `false` where there is no room for another
+    /// stream.
+    fn start(
+        &mut self,
+        head: &request::Parts,
+        body: &RequestBody,
+        origin: &Origin,
+    ) -> Result<bool, UpstreamError> {
+        let path = head.uri.path_and_query().ok_or(UpstreamError::Request("its target has no path"))?;
+        let head = RequestHead {
+            method: &head.method,
+            scheme: match origin.scheme() {
+                config::Scheme::Http => Scheme::Http,
+                config::Scheme::Https => Scheme::Https,
+            },
+            authority: &origin.host_field(),
+            path: path.as_str(),
+            fields: head.headers.iter().filter(|(name, value)| passes(name, value)),
+        };
+        self.id = self.with(|session| {
+            let is_open = session.is_usable() && session.has_room();
+            if is_open { session.open(head, body.is_end_stream()) } else { 0 }
+        });
+        Ok(self.id != 0)
+    }
+
+    /// Waits until the connection has room for another stream, or has none ever again.
+    async fn wait_for_room(&mut self, origin: &Origin, timeout: Duration) -> Result<(), Failure> {
+        let room = self.owner.session.borrow().room();
+        let is_over = || {
+            let session = self.owner.session.borrow();
+            session.has_room() || !session.is_usable()
+        };
+        let deadline = &mut self.deadline;
+        while !is_over() {
+            let mut told = std::pin::pin!(room.notified());
+            let in_time = poll_fn(|cx| {
+                if told.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
+                deadline.poll_passed(cx).map(|()| false)
+            });
+            if !in_time.await {
+                return Err(self.timed_out(origin, timeout));
+            }
+        }
+        Ok(())
+    }
+
+    fn timed_out(&self, origin: &Origin, after: Duration) -> Failure {
+        // The path may be dead; requests to come had better not find out on it.
+        self.owner.retired.set(true);
+        Failure::of(UpstreamError::ResponseTimeout { to: origin.to_string(), after })
+    }
+
+    fn failure(&self, broken: Broken, replay: &Replay, origin: &Origin) -> Failure {
+        if let Some(fault) = replay.fault() {
+            return Failure::of(UpstreamError::Client(fault));
+        }
+        let to = origin.to_string();
+        let (unprocessed, died) = match &broken {
+            Broken::Malformed(reason) => {
+                return Failure::of(UpstreamError::Malformed { to, reason: (*reason).into() });
+            }
+            Broken::Reset(code) => (*code == Code::REFUSED_STREAM, false),
+            Broken::NotLookedAt(_) | Broken::Unsent => (true, false),
+            Broken::Connection(_) => (false, true),
+        };
+        Failure { error: UpstreamError::Closed { to, source: broken.into() }, unprocessed, died }
+    }
+
+    fn receive(
+        self,
+        status: StatusCode,
+        headers: HeaderMap,
+        upload: impl FnOnce() -> Option<Upload>,
+    ) -> Response<ResponseBody> {
+        let body = match self.with(|session| session.take_whole(self.id)) {
+            Some(whole) if whole.is_empty() => {
+                let has_length = headers.contains_key(CONTENT_LENGTH);
+                ResponseBody::bodiless(has_length && status == StatusCode::NOT_MODIFIED)
+            }
+            Some(whole) => ResponseBody::whole(whole),
+            None => {
+                let length = headers.get(CONTENT_LENGTH).and_then(|value| decimal(value.as_bytes()));
+                let upload = upload();
+                ResponseBody::http2(Http2Body::new(self, length, upload))
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        *response.version_mut() = Version::HTTP_11;
+        response
     }
 }
 
-impl Drop for Active {
+impl Drop for Exchange {
     fn drop(&mut self) {
-        self.state.active.set(self.state.active.get() - 1);
-        let mut spare = self.state.spare.borrow_mut();
+        if self.id != 0 {
+            self.with(|session| session.forget(self.id));
+        }
+        self.owner.active.set(self.owner.active.get() - 1);
+        let mut spare = self.owner.spare.borrow_mut();
         if spare.len() < MAX_SPARE {
             self.deadline.clear();
             spare.push(std::mem::take(&mut self.deadline));
@@ -260,35 +307,13 @@ impl Drop for Active {
     }
 }
 
-/// The request's head in the form that HTTP/2 has: `:scheme`, `:authority` and `:path` from one
-/// absolute URI, and no field that is about a connection (RFC 9113 §8.2.2).
-fn prepare(head: &request::Parts, origin: &Origin) -> Result<Request<()>, UpstreamError> {
-    let (scheme, authority) = origin.uri_parts();
-    let mut parts = http::uri::Parts::default();
-    parts.path_and_query = head.uri.path_and_query().cloned();
-    parts.scheme = Some(scheme);
-    parts.authority = Some(authority);
-    let mut request = Request::new(());
-    *request.uri_mut() =
-        Uri::from_parts(parts).map_err(|_| UpstreamError::Request("its target has no path"))?;
-    *request.method_mut() = head.method.clone();
-    *request.version_mut() = Version::HTTP_2;
-    let mut fields = HeaderMap::with_capacity(head.headers.len());
-    for (name, value) in &head.headers {
-        if passes(name, value) {
-            fields.append(name.clone(), value.clone());
-        }
-    }
-    *request.headers_mut() = fields;
-    Ok(request)
-}
-
+/// Whether a field of a request goes on: none that is about a connection does (RFC 9113 §8.2.2).
 fn passes(name: &HeaderName, value: &HeaderValue) -> bool {
     match *name {
         // The client is told to go on when its body is first read; HTTP/2 upstreams make room for
         // a body as they want it.
-        HOST | CONNECTION | TRANSFER_ENCODING | UPGRADE | EXPECT => false,
+        HOST | EXPECT => false,
         TE => value.as_bytes() == b"trailers",
-        _ => !matches!(name.as_str(), "keep-alive" | "proxy-connection"),
+        _ => !is_of_connection(name),
     }
 }

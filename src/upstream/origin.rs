@@ -26,8 +26,6 @@ struct Parts {
     scheme: Scheme,
     authority: Authority,
     host_field: HeaderValue,
-    uri_scheme: http::uri::Scheme,
-    uri_authority: http::uri::Authority,
     server_name: ServerName<'static>,
     /// Judges the addresses of a host that a client has named. Such connections are not for
     /// configured upstreams, nor the reverse.
@@ -80,11 +78,6 @@ impl Origin {
             hash: HASHER.hash_one((scheme, &authority, policy.is_some())),
             scheme,
             host_field: HeaderValue::from_str(&text).map_err(|_| unusable())?,
-            uri_scheme: match scheme {
-                Scheme::Http => http::uri::Scheme::HTTP,
-                Scheme::Https => http::uri::Scheme::HTTPS,
-            },
-            uri_authority: text.parse().map_err(|_| unusable())?,
             server_name: server_name.map_err(|_| unusable())?,
             authority,
             policy,
@@ -114,10 +107,6 @@ impl Origin {
 
     pub(super) fn host_field(&self) -> HeaderValue {
         self.0.host_field.clone()
-    }
-
-    pub(super) fn uri_parts(&self) -> (http::uri::Scheme, http::uri::Authority) {
-        (self.0.uri_scheme.clone(), self.0.uri_authority.clone())
     }
 
     pub(super) fn server_name(&self) -> ServerName<'static> {

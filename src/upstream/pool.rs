@@ -122,7 +122,7 @@ async fn sweep(hosts: Weak<Hosts>) {
                 .borrow_mut()
                 .retain_mut(|http1| http1.idle_since.elapsed() < IDLE_TIMEOUT && http1.is_alive());
             let stale = host.used.get().elapsed() >= IDLE_TIMEOUT;
-            host.http2.borrow_mut().retain_mut(|http2| !http2.is_idle() || (http2.is_usable() && !stale));
+            host.http2.borrow_mut().retain(|http2| !http2.is_idle() || (http2.is_usable() && !stale));
             let empty = host.idle.borrow().is_empty() && host.http2.borrow().is_empty();
             !(stale && empty && Rc::strong_count(host) == 1)
         });
@@ -188,7 +188,7 @@ impl Host {
     fn pooled(&self, http1_only: bool) -> Option<Connected> {
         if !http1_only {
             let mut http2 = self.http2.borrow_mut();
-            if let [only] = http2.as_mut_slice()
+            if let [only] = http2.as_slice()
                 && only.is_usable()
                 && only.has_room()
             {
@@ -196,12 +196,12 @@ impl Host {
                 return Some(Connected::Http2(only.clone()));
             }
             if !http2.is_empty() {
-                http2.retain_mut(|connection| connection.is_usable() || !connection.is_idle());
+                http2.retain(|connection| connection.is_usable() || !connection.is_idle());
                 let full = http2.len() >= MAX_HTTP2;
-                let usable = http2.iter_mut().filter_map(|connection| {
-                    (connection.is_usable() && (full || connection.has_room())).then(|| connection.clone())
-                });
-                if let Some(connection) = usable.min_by_key(Http2::active) {
+                let usable = http2
+                    .iter()
+                    .filter(|connection| connection.is_usable() && (full || connection.has_room()));
+                if let Some(connection) = usable.min_by_key(|connection| connection.active()).cloned() {
                     self.used.set(Instant::now());
                     return Some(Connected::Http2(connection));
                 }
@@ -232,7 +232,7 @@ impl Host {
         match protocol {
             Protocol::Http1 => Ok(Connected::Http1(Box::new(Http1::new(stream)))),
             Protocol::Http2 => {
-                let connection = Http2::handshake(stream, origin).await?;
+                let connection = Http2::new(stream);
                 self.http2.borrow_mut().push(connection.clone());
                 Ok(Connected::Http2(connection))
             }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connector::UpstreamStream;
 use super::http1::Http1Body;
-use super::http2::Http2Body;
+use super::http2::{Broken, Http2Body};
 
 /// A response's body. Dropped before its end, it cancels the exchange: an HTTP/1 connection is
 /// closed, an HTTP/2 stream reset.
@@ -38,7 +38,7 @@ pub enum ResponseBodyError {
     #[error("the upstream's body cannot be read on: {0}")]
     Malformed(&'static str),
     #[error("the upstream broke off in the middle of the body")]
-    Http2(#[source] h2::Error),
+    Http2(#[source] Broken),
     #[error("nothing of the upstream's body has come for 60 s")]
     Stalled,
 }

@@ -4,8 +4,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Version, request};
 use http_body::Body;
 
-use super::head::decimal;
-use crate::net::field::write as line;
+use crate::net::field::{decimal, write as line};
 use crate::upstream::body::RequestBody;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::origin::Origin;

@@ -147,7 +147,7 @@ impl Seen {
         }
         let Some(length) = &self.length else { return Ok(Framing::Unstated) };
         let number =
-            decimal(length.as_bytes()).ok_or("its Content-Length is not one plain decimal number")?;
+            field::decimal(length.as_bytes()).ok_or("its Content-Length is not one plain decimal number")?;
         if self.lengths_differ {
             return Err("it has differing Content-Length fields");
         }
@@ -157,13 +157,4 @@ impl Seen {
     fn persists(&self) -> bool {
         !self.close && (self.http11 || self.keep_alive)
     }
-}
-
-/// The number that `digits` and nothing else make.
-pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
-    let number = digits.iter().try_fold(0_u64, |number, digit| match digit {
-        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
-        _ => None,
-    });
-    number.filter(|_| !digits.is_empty())
 }

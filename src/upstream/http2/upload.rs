@@ -2,13 +2,14 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use h2::{Reason, SendStream};
 use http_body::Body;
 use tokio::task::JoinHandle;
 
+use super::Owner;
 use crate::upstream::body::RequestBody;
 
 /// A task that is aborted with its owner.
@@ -28,12 +29,11 @@ impl Drop for Upload {
 
 /// Sends the body as fast as the upstream makes room. A body that the client broke off resets
 /// the stream; what the client did is remembered in the body's source.
-pub(super) async fn upload(body: RequestBody, mut stream: SendStream<Bytes>) {
+pub(super) async fn upload(body: RequestBody, owner: Rc<Owner>, id: u32) {
     let mut body = pin!(body);
     loop {
         let next = poll_fn(|cx| {
-            // The upstream wants no more of it.
-            if let Poll::Ready(_reset) = stream.poll_reset(cx) {
+            if owner.with(|session| session.poll_unwanted(id, cx)).is_ready() {
                 return Poll::Ready(None);
             }
             body.as_mut().poll_frame(cx).map(Some)
@@ -41,44 +41,35 @@ pub(super) async fn upload(body: RequestBody, mut stream: SendStream<Bytes>) {
         let Some(next) = next.await else { return };
         let frame = match next {
             Some(Ok(frame)) => frame,
-            Some(Err(_fault)) => return stream.send_reset(Reason::CANCEL),
-            // An error: the stream is over, and the response says why.
-            None => return drop(stream.send_data(Bytes::new(), true)),
+            Some(Err(_fault)) => return owner.with(|session| session.cancel(id)),
+            None => return owner.with(|session| session.send_data(id, Bytes::new(), true)),
         };
-        let sent = match frame.into_data() {
-            Ok(data) => send_data(&mut stream, data, body.is_end_stream()).await,
-            Err(frame) => match frame.into_trailers() {
-                Ok(trailers) => stream.send_trailers(trailers).map(|()| true).or(Ok(true)),
-                Err(_unknown) => Ok(false),
-            },
-        };
-        match sent {
-            Ok(false) => {}
-            Ok(true) | Err(()) => return,
+        match frame.into_data() {
+            Ok(data) => {
+                if send_data(&owner, id, data, body.is_end_stream()).await {
+                    return;
+                }
+            }
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    return owner.with(|session| session.send_trailers(id, &trailers));
+                }
+            }
         }
     }
 }
 
-/// Sends `data` as there is room for it; `Ok(true)` where the stream has ended with it.
-async fn send_data(stream: &mut SendStream<Bytes>, mut data: Bytes, last: bool) -> Result<bool, ()> {
+/// Sends `data` as there is room for it; whether the stream has ended with it, or is over.
+async fn send_data(owner: &Owner, id: u32, mut data: Bytes, last: bool) -> bool {
     while !data.is_empty() {
-        stream.reserve_capacity(data.len());
-        let room = poll_fn(|cx| {
-            if stream.capacity() > 0 {
-                return Poll::Ready(Some(Ok(stream.capacity())));
-            }
-            stream.poll_capacity(cx)
-        });
-        let Some(Ok(room)) = room.await else { return Err(()) };
-        if room == 0 {
-            continue;
-        }
+        let room = poll_fn(|cx| owner.with(|session| session.poll_send_room(id, cx)));
+        let Some(room) = room.await else { return true };
         let part = data.split_to(room.min(data.len()));
         let ends = last && data.is_empty();
-        stream.send_data(part, ends).map_err(|_| ())?;
+        owner.with(|session| session.send_data(id, part, ends));
         if ends {
-            return Ok(true);
+            return true;
         }
     }
-    Ok(false)
+    false
 }

@@ -105,7 +105,7 @@ async fn the_head_names_the_authority_once_and_nothing_of_a_connection() {
         let body = "x".repeat(300_000);
         let head = format!("POST /a%2Fb?c HTTP/1.1\r\n{fields}Content-Length: {}\r\n{CLOSE}", body.len());
         let (answer, _) = relay.exchange(&format!("{head}{body}")).await;
-        assert!(answer.contains("\r\n300000\r\n"), "{answer}");
+        assert!(answer.contains("\r\n300000"), "{answer}");
         let seen = answer.lines().find(|line| line.starts_with("x-seen")).unwrap().to_owned();
         assert!(seen.contains(&format!("POST https://localhost:{}/a%2Fb?c", address.port())), "{seen}");
         for field in

@@ -1,0 +1,134 @@
+//! Moves bytes between a session and its stream.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio_util::io::poll_read_buf;
+
+use super::frame::Code;
+use super::session::{Fatal, Session};
+
+/// What one read takes at first, and at most: it doubles while reads fill it.
+const MIN_READ: usize = 16 * 1024;
+const MAX_READ: usize = 64 * 1024;
+/// Reads before it is others' turn.
+const READS: usize = 16;
+/// For the upstream to take what is said last.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Why it ended.
+enum End {
+    /// Nobody wants it any more.
+    Abandoned,
+    Fatal(Fatal),
+    Lost(io::Error),
+}
+
+/// Reads and writes until the connection is at its end. What the exchanges of one turn of the
+/// event loop have put into the outbox goes out together, when it is this task's turn.
+pub(super) async fn drive(mut stream: impl AsyncRead + AsyncWrite + Unpin, session: Rc<RefCell<Session>>) {
+    let mut input = Input::default();
+    let end = poll_fn(|cx| {
+        let mut session = session.borrow_mut();
+        poll(&mut stream, &mut input, &mut session, cx)
+    })
+    .await;
+    match end {
+        End::Abandoned => session.borrow_mut().say_goodbye(Code::NO_ERROR),
+        End::Fatal(fatal) => {
+            tracing::debug!(reason = fatal.reason, "what an upstream sends is not HTTP/2");
+            session.borrow_mut().reject(&fatal);
+        }
+        End::Lost(error) => {
+            tracing::debug!(%error, "an upstream's HTTP/2 connection broke");
+            return session.borrow_mut().lose(error);
+        }
+    }
+    let goodbye = async {
+        poll_fn(|cx| session.borrow_mut().out.poll_write(&mut stream, cx)).await?;
+        stream.shutdown().await
+    };
+    // Best effort: nothing depends on it.
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+}
+
+fn poll<S>(stream: &mut S, input: &mut Input, session: &mut Session, cx: &mut Context<'_>) -> Poll<End>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut reads = 0;
+    loop {
+        match input.poll_fill(stream, cx) {
+            Poll::Pending => break,
+            Poll::Ready(Ok(0)) => return Poll::Ready(End::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
+        }
+        if let Err(fatal) = session.receive(&mut input.bytes) {
+            return Poll::Ready(End::Fatal(fatal));
+        }
+        reads += 1;
+        if reads == READS {
+            cx.waker().wake_by_ref();
+            break;
+        }
+    }
+    if session.abandoned {
+        return Poll::Ready(End::Abandoned);
+    }
+    if !session.out.is_empty() {
+        let outcome = session.out.poll_write(stream, cx);
+        session.stuck = outcome.is_pending();
+        session.wrote(!session.stuck);
+        if let Poll::Ready(Err(error)) = outcome {
+            return Poll::Ready(End::Lost(error));
+        }
+    }
+    if session.is_quiet() {
+        input.rest();
+        session.out.rest();
+    }
+    session.set_driver(cx);
+    Poll::Pending
+}
+
+/// What was read and is no whole frame.
+#[derive(Default)]
+struct Input {
+    bytes: BytesMut,
+    /// Beyond [`MIN_READ`].
+    more: usize,
+}
+
+impl Input {
+    fn poll_fill(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let size = MIN_READ + self.more;
+        self.bytes.reserve(size);
+        let outcome = poll_read_buf(Pin::new(stream), cx, &mut self.bytes);
+        if let Poll::Ready(Ok(came)) = outcome
+            && came >= size / 4 * 3
+        {
+            self.more = (size * 2).min(MAX_READ) - MIN_READ;
+        }
+        outcome
+    }
+
+    /// Frees what only a busy connection needs.
+    fn rest(&mut self) {
+        self.more = 0;
+        if self.bytes.is_empty() {
+            self.bytes = BytesMut::new();
+        }
+    }
+}

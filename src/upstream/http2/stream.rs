@@ -1,0 +1,234 @@
+//! [`Stream`]: one exchange, as the session knows it.
+
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, StatusCode};
+
+use super::broken::Broken;
+use crate::net::field::decimal;
+
+/// What an upstream may send ahead of our reading it, in bytes: at first, and once its answer has
+/// turned out to be read as fast as it comes. So a client that reads slowly makes us hold little,
+/// and a fast one is not held up by the way to the upstream and back.
+pub(super) const FIRST_WINDOW: u32 = 256 * 1024;
+const MAX_WINDOW: u32 = 1024 * 1024;
+/// Interim responses ahead of one response.
+const MAX_INTERIM: usize = 32;
+
+/// The head of a response, or its trailers with no status.
+#[derive(Debug)]
+pub(super) struct Fields {
+    pub(super) status: Option<StatusCode>,
+    pub(super) headers: HeaderMap,
+}
+
+/// One exchange under way. It stays for as long as somebody on our side holds on to it.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// Whoever waits for something of the response.
+    pub(super) reader: Option<Waker>,
+    /// Whoever waits for room to send the request's body.
+    pub(super) writer: Option<Waker>,
+    /// That room has to come from the connection.
+    pub(super) blocked: bool,
+    /// Where its first frame stands among all that was ever written.
+    pub(super) began_at: u64,
+    /// It still counts for the upstream.
+    pub(super) open: bool,
+    /// The response has no content, whatever its head announces.
+    bodiless: bool,
+    pub(super) interims: VecDeque<(StatusCode, HeaderMap)>,
+    interim_count: usize,
+    pub(super) head: Option<(StatusCode, HeaderMap)>,
+    has_head: bool,
+    /// What is still to come of the announced length.
+    left: Option<u64>,
+    pub(super) data: VecDeque<Bytes>,
+    pub(super) trailers: Option<HeaderMap>,
+    /// All of the response has come.
+    pub(super) ended: bool,
+    /// All of the request has been put into the outbox.
+    pub(super) sent: bool,
+    /// It is over ahead of its end.
+    pub(super) broken: Option<Broken>,
+    /// What may still be sent on it, in bytes; below zero where the upstream has lowered it.
+    pub(super) send_room: i64,
+    /// What the upstream may still send on it.
+    receive_room: u32,
+    /// What was read since that room was last made larger.
+    read: u32,
+    window: u32,
+}
+
+impl Stream {
+    pub(super) fn new(send_room: i64, began_at: u64, is_head: bool, sent: bool) -> Self {
+        Self {
+            reader: None,
+            writer: None,
+            blocked: false,
+            began_at,
+            open: true,
+            bodiless: is_head,
+            interims: VecDeque::new(),
+            interim_count: 0,
+            head: None,
+            has_head: false,
+            left: None,
+            data: VecDeque::new(),
+            trailers: None,
+            ended: false,
+            sent,
+            broken: None,
+            send_room,
+            receive_room: FIRST_WINDOW,
+            read: 0,
+            window: FIRST_WINDOW,
+        }
+    }
+
+    /// Takes what came in a header block (RFC 9113 §8.1).
+    ///
+    /// # Errors
+    ///
+    /// Why it makes the response malformed.
+    pub(super) fn on_fields(&mut self, mut fields: Fields, ends: bool) -> Result<(), &'static str> {
+        let Some(status) = fields.status else {
+            if !self.has_head {
+                return Err("it has no status");
+            }
+            if !ends {
+                return Err("its trailers are not its end");
+            }
+            self.trailers = Some(fields.headers);
+            return self.end();
+        };
+        if self.has_head {
+            return Err("it has a second head");
+        }
+        if status.is_informational() {
+            // RFC 9113 §8.6: this version does not switch.
+            if ends || status == StatusCode::SWITCHING_PROTOCOLS {
+                return Err("an interim response is its end");
+            }
+            self.interim_count += 1;
+            if self.interim_count > MAX_INTERIM {
+                return Err("it has more than 32 interim responses");
+            }
+            self.interims.push_back((status, fields.headers));
+            return Ok(());
+        }
+        self.bodiless |= matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        self.left = length(&mut fields.headers)?;
+        self.has_head = true;
+        self.head = Some((status, fields.headers));
+        if ends { self.end() } else { Ok(()) }
+    }
+
+    /// Counts `size` bytes of DATA, padding included, against what there was room for.
+    pub(super) fn take_room(&mut self, size: u32) -> bool {
+        match self.receive_room.checked_sub(size) {
+            Some(room) => self.receive_room = room,
+            None => return false,
+        }
+        true
+    }
+
+    /// Takes content.
+    ///
+    /// # Errors
+    ///
+    /// Why it makes the response malformed.
+    pub(super) fn on_data(&mut self, data: Bytes, padding: u32, ends: bool) -> Result<(), &'static str> {
+        if !self.has_head {
+            return Err("content comes ahead of its head");
+        }
+        self.read += padding;
+        if !data.is_empty() {
+            if self.bodiless {
+                return Err("it has content where there is none");
+            }
+            if let Some(left) = &mut self.left {
+                *left = left.checked_sub(data.len() as u64).ok_or(WRONG_LENGTH)?;
+            }
+            self.data.push_back(data);
+        }
+        if ends { self.end() } else { Ok(()) }
+    }
+
+    fn end(&mut self) -> Result<(), &'static str> {
+        if self.left.is_some_and(|left| left > 0) && !self.bodiless {
+            return Err(WRONG_LENGTH);
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Takes content for whoever reads it; with how much more the upstream may now send.
+    pub(super) fn take_data(&mut self) -> Option<(Bytes, Option<u32>)> {
+        let data = self.data.pop_front()?;
+        // No frame is as long as this.
+        self.read += u32::try_from(data.len()).unwrap_or(u32::MAX);
+        if self.ended || self.read < self.window / 2 {
+            return Some((data, None));
+        }
+        let mut more = std::mem::take(&mut self.read);
+        if self.data.is_empty() && self.window < MAX_WINDOW {
+            more += self.window;
+            self.window *= 2;
+        }
+        self.receive_room += more;
+        Some((data, Some(more)))
+    }
+
+    /// It is over; whoever waits for it is told.
+    pub(super) fn fail(&mut self, broken: Broken) {
+        if !self.ended {
+            self.broken.get_or_insert(broken);
+        }
+        self.wake_reader();
+        self.wake_writer();
+    }
+
+    pub(super) fn wake_reader(&mut self) {
+        if let Some(waker) = self.reader.take() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn wake_writer(&mut self) {
+        if let Some(waker) = self.writer.take() {
+            waker.wake();
+        }
+    }
+}
+
+const WRONG_LENGTH: &str = "its content has not the length that it announces";
+
+/// The announced length (RFC 9113 §8.1.1); a field that says the same again goes.
+fn length(headers: &mut HeaderMap) -> Result<Option<u64>, &'static str> {
+    let mut stated = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = stated.next() else { return Ok(None) };
+    let number = decimal(first.as_bytes()).ok_or("its Content-Length is not one plain decimal number")?;
+    let mut again = false;
+    for other in stated {
+        again = true;
+        if other != first {
+            return Err("it has differing Content-Length fields");
+        }
+    }
+    if again {
+        let first = first.clone();
+        headers.insert(CONTENT_LENGTH, first);
+    }
+    Ok(Some(number))
+}
+
+/// Has `waker` wake whoever polls with `cx`.
+pub(super) fn watch(waker: &mut Option<Waker>, cx: &Context<'_>) {
+    if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+        *waker = Some(cx.waker().clone());
+    }
+}
