@@ -28,18 +28,29 @@ fn is_absent(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers.keys_len() <= FEW && !headers.keys().any(|other| other == name)
 }
 
+/// The first value of a field.
+pub fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    if headers.keys_len() > FEW {
+        return headers.get(name);
+    }
+    headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+}
+
 /// The only value of a field that may not be repeated (RFC 9110 §5.3).
 ///
 /// # Errors
 ///
 /// [`Repeated`] where there are several lines, even if they agree.
-pub fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Repeated> {
-    if is_absent(headers, &name) {
-        return Ok(None);
+pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Repeated> {
+    let Some(first) = first(headers, name) else { return Ok(None) };
+    // Where no name has a second value, this one has none.
+    if headers.len() == headers.keys_len() {
+        return Ok(Some(first));
     }
-    let mut lines = headers.get_all(name).iter();
-    let first = lines.next();
-    if lines.next().is_some() { Err(Repeated) } else { Ok(first) }
+    match headers.get_all(name).iter().nth(1) {
+        None => Ok(Some(first)),
+        Some(_second) => Err(Repeated),
+    }
 }
 
 /// The members of a list-valued field, of all its lines in order, without empty ones

@@ -15,6 +15,7 @@ mod incoming;
 mod listener;
 mod patience;
 mod serve;
+pub mod spare;
 mod timer;
 mod tls;
 mod transport;

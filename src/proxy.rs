@@ -17,7 +17,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ::http::header::AUTHORIZATION;
+use ::http::header::{AUTHORIZATION, HOST};
 use ::http::{HeaderName, Method, Request, Response, StatusCode, request};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -25,7 +25,7 @@ use http_body_util::Full;
 use crate::config::Access;
 use crate::guard::{Admission, Admitted, Cors, Form, Tunnel};
 use crate::http::problem::{Problem, ProblemKind};
-use crate::http::{framing, path};
+use crate::http::{first, framing, path};
 use crate::net::{Call, DrainWatch, Incoming, OnUpgrade, Patience, on_upgrade};
 use crate::oauth::{Authorization, TokenSource};
 use crate::routing::Match;
@@ -310,10 +310,10 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What the record of the exchange says of the request's head.
 fn note(exchange: &mut Option<Box<Exchange>>, parts: &request::Parts) {
     let Some(exchange) = exchange else { return };
-    if let Some(host) = parts.headers.get(::http::header::HOST) {
+    if let Some(host) = first(&parts.headers, &HOST) {
         exchange.set_host(host.clone());
     }
-    if let Some(parent) = parts.headers.get(TRACEPARENT) {
+    if let Some(parent) = first(&parts.headers, &TRACEPARENT) {
         exchange.set_trace(TraceId::from_traceparent(parent.as_bytes()));
     }
 }

@@ -25,6 +25,7 @@ use std::time::Duration;
 use http::{Method, Response, header, request};
 
 use self::pool::{Checkout, Connected, Hosts};
+use crate::http::first;
 use crate::net::Interim;
 use crate::telemetry::Recorder;
 
@@ -94,7 +95,7 @@ impl Pool {
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let host = self.0.host(connector, origin);
         let timeout = connector.response_timeout();
-        let http1_only = head.headers.contains_key(header::UPGRADE);
+        let http1_only = first(&head.headers, &header::UPGRADE).is_some();
         let mut unsent = 0;
         let mut fresh = false;
         let mut connecting = Duration::ZERO;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{Admin, AdminBody};
+use crate::clock;
 use crate::net::{self, Accepted, Call, DrainWatch, Incoming, Listener, Peer, Phase};
 use crate::proxy::{self, Worker};
 use crate::state::{Live, Surroundings};
@@ -115,7 +116,7 @@ async fn work<T, F: Future<Output = ()> + 'static>(
     loop {
         tokio::select! {
             accepted = connections.recv() => match accepted {
-                Some(accepted) => drop(tokio::task::spawn_local(serve(accepted))),
+                Some(accepted) => drop(tokio::task::spawn_local(clock::in_turns(serve(accepted)))),
                 None => break,
             },
             _ = stopped.wait_for(|stopped| *stopped) => break,

@@ -32,8 +32,8 @@ impl Origins {
         scheme: Scheme,
         authority: &Authority,
     ) -> Result<Option<Cors>, Refusal> {
-        let origin = single(headers, ORIGIN).map_err(|_| Refusal::RepeatedField("Origin"))?;
-        let site = single(headers, SEC_FETCH_SITE).map_err(|_| Refusal::RepeatedField("Sec-Fetch-Site"))?;
+        let origin = single(headers, &ORIGIN).map_err(|_| Refusal::RepeatedField("Origin"))?;
+        let site = single(headers, &SEC_FETCH_SITE).map_err(|_| Refusal::RepeatedField("Sec-Fetch-Site"))?;
         if let Some(origin) = origin {
             if self.allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) {
                 return Ok(Some(Cors::new(origin.clone())));

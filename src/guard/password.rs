@@ -33,7 +33,7 @@ pub(super) fn admin(headers: &HeaderMap, password: &Secret<String>) -> bool {
 
 /// Scheme and the rest (RFC 9110 §11.4); `None` where the field is missing or repeated.
 fn credentials(headers: &HeaderMap, name: HeaderName) -> Option<(&[u8], &[u8])> {
-    let value = single(headers, name).ok()??.as_bytes();
+    let value = single(headers, &name).ok()??.as_bytes();
     let space = value.iter().position(|byte| *byte == b' ')?;
     Some((&value[..space], value[space..].trim_ascii()))
 }

@@ -73,7 +73,7 @@ pub fn connect_target(text: &str) -> Result<Authority, TargetError> {
 
 impl Target {
     pub(super) fn read(parts: &Parts) -> Result<Self, TargetError> {
-        let host = single(&parts.headers, HOST).map_err(|_| TargetError::SeveralHosts)?;
+        let host = single(&parts.headers, &HOST).map_err(|_| TargetError::SeveralHosts)?;
         let uri = &parts.uri;
         // RFC 9112 §3.2: 400 to an HTTP/1.1 request without Host, whatever the form.
         if host.is_none() && parts.version == Version::HTTP_11 {

@@ -31,7 +31,7 @@ pub enum ClaimHeaderError {
 ///
 /// Where the header is missing, empty, repeated, or not printable ASCII.
 pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, ClaimHeaderError> {
-    let line = single_line(headers, name.clone()).map_err(|_| ClaimHeaderError::Repeated)?;
+    let line = single_line(headers, name).map_err(|_| ClaimHeaderError::Repeated)?;
     let text = line.ok_or(ClaimHeaderError::Missing)?.to_str().map_err(|_| ClaimHeaderError::NotText)?.trim();
     if text.is_empty() {
         return Err(ClaimHeaderError::Empty);

@@ -38,8 +38,8 @@ pub enum Framing {
 ///
 /// Everything that two readers could understand differently, repeated lines that agree included.
 pub fn check(version: Version, headers: &HeaderMap) -> Result<Framing, FramingError> {
-    let length = single(headers, CONTENT_LENGTH).map_err(|_| FramingError::ContentLength)?;
-    let coding = single(headers, TRANSFER_ENCODING).map_err(|_| FramingError::TransferEncoding)?;
+    let length = single(headers, &CONTENT_LENGTH).map_err(|_| FramingError::ContentLength)?;
+    let coding = single(headers, &TRANSFER_ENCODING).map_err(|_| FramingError::TransferEncoding)?;
     match (length, coding) {
         (None, None) => Ok(Framing::Unstated),
         (Some(_), Some(_)) => Err(FramingError::Both),

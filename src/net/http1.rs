@@ -135,11 +135,11 @@ impl Connection {
                 Next::Nothing => return End::Closed,
             };
             let refused = call.refusal.is_some();
-            // In a box, so that a connection that waits for its next request is small.
-            let answer = Box::pin(handler(request, call));
-            let Some(response) = self.answer(answer, turns, switch.is_some()).await else {
-                return End::Closed;
+            let answer = {
+                let answer = std::pin::pin!(handler(request, call));
+                self.answer(answer, turns, switch.is_some()).await
             };
+            let Some(response) = answer else { return End::Closed };
             let closing = refused || turns.is_draining();
             let stays = self.respond(response, asked, closing, switch, turns).await;
             self.count = self.count.wrapping_add(1);

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use crate::clock;
+
 /// A deadline that moves with every request of a connection.
 ///
 /// The runtime's timer is left where it stands when the deadline moves away; when it fires too
@@ -24,7 +26,7 @@ pub struct Deadline {
 impl Deadline {
     /// Sets the deadline to `after` from now.
     pub fn set(&mut self, after: Duration) {
-        self.due = Some(Instant::now() + after);
+        self.due = Some(clock::now() + after);
     }
 
     pub fn clear(&mut self) {

@@ -10,7 +10,7 @@ use crate::guard::{Admitted, Form};
 use crate::http::hop_by_hop::{self, Direction, Upgrade};
 use crate::http::problem::ProblemKind;
 use crate::http::via::Via;
-use crate::http::{cookie, location, path};
+use crate::http::{cookie, first, location, path};
 use crate::oauth::Authorization;
 use crate::upstream::ResponseBody;
 
@@ -71,7 +71,7 @@ pub(super) fn response(
 /// Turns a reference into the route's upstream to where the client knows it: on the proxy, or in
 /// absolute form on the upstream's own name, over plain http.
 fn turn(headers: &mut HeaderMap, name: &HeaderName, route: &Route, admitted: &Admitted) {
-    let Some(value) = headers.get(name) else { return };
+    let Some(value) = first(headers, name) else { return };
     let by_upstream = matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled);
     let path = if by_upstream { &route.upstream.path } else { &route.path };
     if let Some(turned) = location::rewrite(value, &route.upstream, path, &admitted.base()) {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::metrics::RouteId;
 use super::recorder::Recorder;
+use crate::clock;
 
 /// The identifier of an exchange in answers, log and status page: thirteen characters, unique
 /// within the life of the process and, by a random start, all but certainly beyond it. It is not
@@ -173,7 +174,7 @@ impl Failed {
 
 impl Exchange {
     pub(super) fn new(recorder: Arc<Recorder>, id: RequestId, method: Method, uri: Uri) -> Self {
-        let started = Instant::now();
+        let started = clock::now().into_std();
         let record = Finished {
             id,
             started,
@@ -264,7 +265,7 @@ impl Exchange {
         }
         if self.phase != Phase::Body {
             // The wait ends here, and not when the client has read the answer.
-            self.end_phase(Instant::now());
+            self.end_phase(clock::now().into_std());
         }
     }
 
@@ -279,7 +280,7 @@ impl Exchange {
     }
 
     fn lap(&mut self) -> Duration {
-        let now = Instant::now();
+        let now = clock::now().into_std();
         now.saturating_duration_since(std::mem::replace(&mut self.mark, now))
     }
 
@@ -298,7 +299,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let now = Instant::now();
+        let now = clock::now().into_std();
         self.end_phase(now);
         let record = &mut self.record;
         record.timing.total = now.duration_since(record.started);

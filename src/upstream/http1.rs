@@ -22,11 +22,12 @@ mod wire;
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, UPGRADE};
 use http::{Method, Response, StatusCode, request};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use self::body::Decoder;
 use self::encode::encode;
@@ -40,6 +41,8 @@ use super::error::UpstreamError;
 use super::origin::Origin;
 use super::pool::Host;
 use super::response::ResponseBody;
+use crate::clock;
+use crate::http::first;
 use crate::net::{Deadline, Interim};
 
 pub(super) use self::body::Http1Body;
@@ -69,7 +72,7 @@ impl From<UpstreamError> for Failure {
 
 impl Http1 {
     pub(super) fn new(stream: UpstreamStream) -> Self {
-        Self { wire: Wire::new(stream), deadline: Deadline::default(), idle_since: Instant::now() }
+        Self { wire: Wire::new(stream), deadline: Deadline::default(), idle_since: clock::now() }
     }
 
     /// Whether the upstream has left it open and sent nothing, as far as can be seen.
@@ -125,7 +128,7 @@ impl Http1 {
         origin: &Origin,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let Head { status, reason, headers, framing, persists } = answer;
-        let has_length = headers.contains_key(CONTENT_LENGTH);
+        let has_length = first(&headers, &CONTENT_LENGTH).is_some();
         let respond = |body| {
             let mut response = Response::new(body);
             *response.status_mut() = status;

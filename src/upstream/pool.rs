@@ -6,13 +6,16 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::connector::{Connector, Protocol};
 use super::error::UpstreamError;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::origin::Origin;
+use crate::clock;
 use crate::config::Scheme;
 use crate::telemetry::{Recorder, Side};
 
@@ -136,7 +139,7 @@ impl Host {
             http2: RefCell::default(),
             protocol: Cell::new(None),
             opening: tokio::sync::Mutex::new(()),
-            used: Cell::new(Instant::now()),
+            used: Cell::new(clock::now()),
             recorder,
         }
     }
@@ -192,7 +195,7 @@ impl Host {
                 && only.is_usable()
                 && only.has_room()
             {
-                self.used.set(Instant::now());
+                self.used.set(clock::now());
                 return Some(Connected::Http2(only.clone()));
             }
             if !http2.is_empty() {
@@ -202,7 +205,7 @@ impl Host {
                     .iter()
                     .filter(|connection| connection.is_usable() && (full || connection.has_room()));
                 if let Some(connection) = usable.min_by_key(|connection| connection.active()).cloned() {
-                    self.used.set(Instant::now());
+                    self.used.set(clock::now());
                     return Some(Connected::Http2(connection));
                 }
             }
@@ -225,7 +228,7 @@ impl Host {
         let (stream, protocol) = connector.connect(origin, http1_only).await?;
         let stream =
             stream.counted(self.recorder.as_ref().map(|recorder| recorder.connection(Side::Upstream)));
-        self.used.set(Instant::now());
+        self.used.set(clock::now());
         if !http1_only {
             self.protocol.set(Some(protocol));
         }
@@ -241,7 +244,7 @@ impl Host {
 
     /// Takes a connection back after its exchange.
     pub(super) fn give_back(&self, mut connection: Box<Http1>) {
-        connection.idle_since = Instant::now();
+        connection.idle_since = clock::now();
         self.used.set(connection.idle_since);
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE {

@@ -8,6 +8,7 @@ use hyper::ext::ReasonPhrase;
 use super::head::Head;
 use super::wire::{COPIED, Wire};
 use crate::net::field::write as field;
+use crate::net::spare;
 
 /// Room for the head of an ordinary response, in bytes.
 const HEAD: usize = 768;
@@ -70,7 +71,12 @@ pub(super) fn head(
     let unframed = switches || status.is_informational() || status == StatusCode::NO_CONTENT;
     let bodiless = unframed || asked.is_head || status == StatusCode::NOT_MODIFIED;
 
-    out.reserve(HEAD + exact.map_or(0, |exact| usize::try_from(exact).map_or(0, |exact| exact.min(COPIED))));
+    let room = HEAD + exact.map_or(0, |exact| usize::try_from(exact).map_or(0, |exact| exact.min(COPIED)));
+    if out.capacity() == 0 {
+        *out = spare::take(room);
+    } else {
+        out.reserve(room);
+    }
     out.extend_from_slice(if asked.http_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::BadChunk;
 use crate::net::chunked::Chunked;
 use crate::net::patience::Patience;
+use crate::net::spare;
 use crate::net::timer::Deadline;
 use crate::net::transport::Transport;
 
@@ -216,7 +217,7 @@ impl Wire {
         let of_out = count.min(self.out.len());
         if of_out == self.out.len() {
             // Given back, since an idle connection needs none.
-            self.out = Vec::new();
+            spare::give(std::mem::take(&mut self.out));
         } else {
             self.out.drain(..of_out);
         }

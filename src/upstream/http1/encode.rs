@@ -5,6 +5,7 @@ use http::{HeaderMap, Method, Version, request};
 use http_body::Body;
 
 use crate::net::field::{decimal, write as line};
+use crate::net::spare;
 use crate::upstream::body::RequestBody;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::origin::Origin;
@@ -39,7 +40,7 @@ pub(super) fn encode(
     body: &RequestBody,
     origin: &Origin,
 ) -> Result<Encoded, UpstreamError> {
-    let mut out = Vec::with_capacity(USUAL_HEAD);
+    let mut out = spare::take(USUAL_HEAD);
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());

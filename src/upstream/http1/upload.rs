@@ -11,6 +11,7 @@ use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use super::encode::{Encoded, Framing, last_chunk};
+use crate::net::spare;
 use crate::upstream::body::RequestBody;
 use crate::upstream::connector::UpstreamStream;
 use crate::upstream::error::{ClientFault, UpstreamError};
@@ -92,7 +93,7 @@ impl Upload {
                 ready!(gathered);
                 continue;
             }
-            self.line = Vec::new();
+            spare::give(std::mem::take(&mut self.line));
             self.line_at = 0;
             self.is_done = true;
         }

@@ -3,7 +3,7 @@
 //! What comes is fed to it, what is to go out is in its [`Outbox`]. It judges every frame: what is
 //! not HTTP/2 ends the connection, what is no response ends its stream.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::rc::Rc;
@@ -37,6 +37,8 @@ const MAX_REPLIES: usize = 1_000;
 const FIRST_MAX_STREAMS: usize = 100;
 /// Beyond so many bytes in the outbox, requests' bodies wait.
 const MAX_WAITING: usize = 256 * 1024;
+/// Queues that are kept for the next streams.
+const MAX_SPARE: usize = 64;
 /// Content up to this size is copied out of what was read, so that it does not keep all of that.
 const COPIED: usize = 2 * 1024;
 
@@ -88,6 +90,8 @@ pub(super) struct Session {
     going: bool,
     closed: Option<Broken>,
     scratch: Vec<u8>,
+    /// Queues of streams that are over.
+    spare: Vec<VecDeque<Bytes>>,
     /// The task that reads and writes.
     driver: Option<Waker>,
     /// That task waits for the connection to take more.
@@ -183,6 +187,7 @@ impl Session {
             going: false,
             closed: None,
             scratch: Vec::new(),
+            spare: Vec::new(),
             driver: None,
             stuck: false,
             abandoned: false,
@@ -217,7 +222,8 @@ impl Session {
         let id = self.next_id;
         self.next_id += 2;
         let is_head = head.method == Method::HEAD;
-        let stream = Stream::new(self.peer.initial_window, self.out.position(), is_head, ends);
+        let mut stream = Stream::new(self.peer.initial_window, self.out.position(), is_head, ends);
+        stream.data = self.spare.pop().unwrap_or_default();
         let mut block = std::mem::take(&mut self.scratch);
         block.clear();
         self.encoder.request(head.method, head.scheme, head.authority, head.path, head.fields, &mut block);
@@ -324,7 +330,14 @@ impl Session {
     /// Nobody holds on to it any more.
     pub(super) fn forget(&mut self, id: u32) {
         self.reset(id, Code::CANCEL);
-        self.streams.remove(&id);
+        if let Some(stream) = self.streams.remove(&id)
+            && self.spare.len() < MAX_SPARE
+            && stream.data.capacity() <= MAX_SPARE
+        {
+            let mut data = stream.data;
+            data.clear();
+            self.spare.push(data);
+        }
     }
 
     /// The stream no longer counts; whether it did.

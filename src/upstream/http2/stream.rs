@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 
 use super::broken::Broken;
+use crate::http::single;
 use crate::net::field::decimal;
 
 /// What an upstream may send ahead of our reading it, in bytes: at first, and once its answer has
@@ -15,6 +16,9 @@ use crate::net::field::decimal;
 /// and a fast one is not held up by the way to the upstream and back.
 pub(super) const FIRST_WINDOW: u32 = 256 * 1024;
 const MAX_WINDOW: u32 = 1024 * 1024;
+/// Pieces of content beyond which small ones are joined, and what is small, in bytes.
+const MANY: usize = 16;
+const SMALL: usize = 4 * 1024;
 /// Interim responses ahead of one response.
 const MAX_INTERIM: usize = 32;
 
@@ -153,9 +157,23 @@ impl Stream {
             if let Some(left) = &mut self.left {
                 *left = left.checked_sub(data.len() as u64).ok_or(WRONG_LENGTH)?;
             }
-            self.data.push_back(data);
+            self.queue(data);
         }
         if ends { self.end() } else { Ok(()) }
+    }
+
+    /// Puts content behind what waits; many small pieces together, since each costs more memory
+    /// than it holds, and only what they hold is counted against the window.
+    fn queue(&mut self, data: Bytes) {
+        let joins = self.data.len() >= MANY && data.len() < SMALL;
+        match self.data.back_mut().filter(|last| joins && last.len() < SMALL) {
+            Some(last) => {
+                let mut joined = BytesMut::from(std::mem::take(last));
+                joined.extend_from_slice(&data);
+                *last = joined.freeze();
+            }
+            None => self.data.push_back(data),
+        }
     }
 
     fn end(&mut self) -> Result<(), &'static str> {
@@ -209,18 +227,15 @@ const WRONG_LENGTH: &str = "its content has not the length that it announces";
 
 /// The announced length (RFC 9113 §8.1.1); a field that says the same again goes.
 fn length(headers: &mut HeaderMap) -> Result<Option<u64>, &'static str> {
-    let mut stated = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = stated.next() else { return Ok(None) };
+    let stated = single(headers, &CONTENT_LENGTH);
+    let is_repeated = stated.is_err();
+    let Some(first) = stated.unwrap_or_else(|_repeated| headers.get(CONTENT_LENGTH)) else { return Ok(None) };
     let number = decimal(first.as_bytes()).ok_or("its Content-Length is not one plain decimal number")?;
-    let mut again = false;
-    for other in stated {
-        again = true;
-        if other != first {
+    if is_repeated {
+        let first = first.clone();
+        if headers.get_all(CONTENT_LENGTH).iter().any(|other| *other != first) {
             return Err("it has differing Content-Length fields");
         }
-    }
-    if again {
-        let first = first.clone();
         headers.insert(CONTENT_LENGTH, first);
     }
     Ok(Some(number))

@@ -509,6 +509,23 @@ fn a_slow_reader_holds_up_its_own_stream_alone() {
 }
 
 #[test]
+fn content_in_tiny_pieces_is_joined() {
+    let mut talk = Talk::new();
+    let id = talk.get();
+    talk.receive(&fields(id, 0, &[(":status", "200")])).unwrap();
+    let sent: Vec<u8> = (0..20_000_u32).map(|number| number as u8).collect();
+    for byte in &sent {
+        talk.receive(&data(id, 0, std::slice::from_ref(byte))).unwrap();
+    }
+    let (mut pieces, mut read) = (0, Vec::new());
+    while let Poll::Ready(Some(Ok(piece))) = talk.session.poll_data(id, &cx()) {
+        pieces += 1;
+        read.extend_from_slice(&piece);
+    }
+    assert!(read == sent && pieces < 40, "{pieces} pieces");
+}
+
+#[test]
 fn room_to_send_grows_for_a_reader_who_keeps_up() {
     let mut talk = Talk::new();
     let id = talk.get();
