@@ -30,10 +30,7 @@ fn is_absent(headers: &HeaderMap, name: &HeaderName) -> bool {
 
 /// The first value of a field.
 pub fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    if headers.keys_len() > FEW {
-        return headers.get(name);
-    }
-    headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+    if is_absent(headers, name) { None } else { headers.get(name) }
 }
 
 /// The only value of a field that may not be repeated (RFC 9110 §5.3).

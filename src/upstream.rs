@@ -131,9 +131,9 @@ impl Pool {
                         Ok(response) => return Ok(timed(response, connecting)),
                         Err(failure) => failure,
                     };
-                    let again = if failure.unprocessed {
+                    let again = if let Some(most) = failure.unprocessed {
                         unsent += 1;
-                        unsent < MAX_UNSENT
+                        unsent <= most
                     } else {
                         let first = reused && !fresh;
                         fresh = true;

@@ -45,6 +45,12 @@ pub use self::broken::Broken;
 pub(super) use self::download::Http2Body;
 pub use self::measure::{ReadConnection, ReadStream, read_http2};
 
+/// How often an upstream that refuses a stream is asked again: it may have too much to do.
+const MAX_REFUSED: usize = 8;
+/// How often a connection may go away under a request. Servers close one after some number of
+/// requests (nginx: 1000, Apache: 100), and where few more than that are under way at a time, the
+/// same one can be among those left over again and again.
+const MAX_LEFT: usize = 32;
 /// Timers that are kept for the next exchange.
 const MAX_SPARE: usize = 128;
 
@@ -66,15 +72,16 @@ struct Owner {
 /// How an exchange failed, and what that means for sending it again.
 pub(super) struct Failure {
     pub(super) error: UpstreamError,
-    /// The upstream has not looked at it (RFC 9113 §8.7).
-    pub(super) unprocessed: bool,
+    /// Where the upstream has not looked at it (RFC 9113 §8.7): how many such failures one request
+    /// may meet with.
+    pub(super) unprocessed: Option<usize>,
     /// The connection died ahead of any byte of a response.
     pub(super) died: bool,
 }
 
 impl Failure {
     fn of(error: UpstreamError) -> Self {
-        Self { error, unprocessed: false, died: false }
+        Self { error, unprocessed: None, died: false }
     }
 }
 
@@ -260,9 +267,9 @@ impl Exchange {
             Broken::Malformed(reason) => {
                 return Failure::of(UpstreamError::Malformed { to, reason: (*reason).into() });
             }
-            Broken::Reset(code) => (*code == Code::REFUSED_STREAM, false),
-            Broken::NotLookedAt(_) | Broken::Unsent => (true, false),
-            Broken::Connection(_) => (false, true),
+            Broken::Reset(code) => (Some(MAX_REFUSED).filter(|_| *code == Code::REFUSED_STREAM), false),
+            Broken::NotLookedAt(_) | Broken::Unsent => (Some(MAX_LEFT), false),
+            Broken::Connection(_) => (None, true),
         };
         Failure { error: UpstreamError::Closed { to, source: broken.into() }, unprocessed, died }
     }

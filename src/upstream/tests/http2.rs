@@ -238,3 +238,62 @@ async fn upgrades_go_by_http1() {
     })
     .await;
 }
+
+/// Answers so many requests on each connection as nginx and Apache do, frame by frame: those that
+/// came meanwhile are left over, and it says so.
+async fn serve_some(mut stream: TlsStream<TcpStream>, most: u32) -> std::io::Result<()> {
+    let frame = |kind: u8, flags: u8, id: u32, payload: &[u8]| {
+        let mut frame = vec![0, 0, payload.len() as u8, kind, flags];
+        frame.extend_from_slice(&id.to_be_bytes());
+        frame.extend_from_slice(payload);
+        frame
+    };
+    let mut preface = [0; 24];
+    stream.read_exact(&mut preface).await?;
+    stream.write_all(&frame(4, 0, 0, &[])).await?;
+    let (mut served, mut last) = (0, 0);
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        stream.read_exact(&mut payload).await?;
+        if head[3] != 1 {
+            continue;
+        }
+        let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        if served < most {
+            (served, last) = (served + 1, id);
+            // `:status: 200`, the end of the stream.
+            stream.write_all(&frame(1, 5, id, &[0x88])).await?;
+        } else if served == most {
+            served += 1;
+            stream.write_all(&frame(7, 0, 0, &[last.to_be_bytes(), [0; 4]].concat())).await?;
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_that_many_connections_leave_over_are_served_once_each() {
+    local(async {
+        let authorities = Authorities::new();
+        let acceptor = authorities.acceptor("localhost", &["h2"], |_| {});
+        let connections = Rc::new(Cell::new(0));
+        let count = connections.clone();
+        let address = upstream(move |stream, _| {
+            let acceptor = acceptor.clone();
+            count.set(count.get() + 1);
+            async move {
+                let stream = acceptor.accept(stream).await.unwrap();
+                let _end = serve_some(stream, 2).await;
+            }
+        })
+        .await;
+        let (pool, connector, origin) = (Pool::new(), connector(authorities.settings()), https(address));
+        let burst = (0..40).map(|_| fetch(&pool, &connector, &origin, "POST"));
+        for outcome in futures_util::future::join_all(burst).await {
+            assert_eq!(outcome.unwrap(), "");
+        }
+        assert!((20..=40).contains(&connections.get()), "{}", connections.get());
+    })
+    .await;
+}
