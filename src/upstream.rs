@@ -95,7 +95,7 @@ impl Pool {
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let host = self.0.host(connector, origin);
         let timeout = connector.response_timeout();
-        let http1_only = first(&head.headers, &header::UPGRADE).is_some();
+        let mut http1_only = first(&head.headers, &header::UPGRADE).is_some();
         let mut unsent = 0;
         let mut fresh = false;
         let mut connecting = Duration::ZERO;
@@ -133,6 +133,7 @@ impl Pool {
                     };
                     let again = if let Some(most) = failure.unprocessed {
                         unsent += 1;
+                        http1_only |= failure.wants_http1;
                         unsent <= most
                     } else {
                         let first = reused && !fresh;

@@ -8,6 +8,8 @@
 mod broken;
 mod download;
 mod driver;
+mod fatal;
+mod fields;
 mod frame;
 mod hpack;
 mod measure;
@@ -28,9 +30,10 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, request};
 use http_body::Body;
 
+use self::fields::is_of_connection;
 use self::frame::Code;
 use self::hpack::Scheme;
-use self::session::{Arrival, RequestHead, Session, is_of_connection};
+use self::session::{Arrival, RequestHead, Session};
 use self::upload::{Upload, upload};
 use super::body::{Replay, RequestBody};
 use super::connector::UpstreamStream;
@@ -75,13 +78,15 @@ pub(super) struct Failure {
     /// Where the upstream has not looked at it (RFC 9113 §8.7): how many such failures one request
     /// may meet with.
     pub(super) unprocessed: Option<usize>,
+    /// It wants the request by HTTP/1.1.
+    pub(super) wants_http1: bool,
     /// The connection died ahead of any byte of a response.
     pub(super) died: bool,
 }
 
 impl Failure {
     fn of(error: UpstreamError) -> Self {
-        Self { error, unprocessed: None, died: false }
+        Self { error, unprocessed: None, wants_http1: false, died: false }
     }
 }
 
@@ -263,15 +268,19 @@ impl Exchange {
             return Failure::of(UpstreamError::Client(fault));
         }
         let to = origin.to_string();
-        let (unprocessed, died) = match &broken {
+        let (mut wants_http1, mut died, mut unprocessed) = (false, false, None);
+        match &broken {
             Broken::Malformed(reason) => {
                 return Failure::of(UpstreamError::Malformed { to, reason: (*reason).into() });
             }
-            Broken::Reset(code) => (Some(MAX_REFUSED).filter(|_| *code == Code::REFUSED_STREAM), false),
-            Broken::NotLookedAt(_) | Broken::Unsent => (Some(MAX_LEFT), false),
-            Broken::Connection(_) => (None, true),
-        };
-        Failure { error: UpstreamError::Closed { to, source: broken.into() }, unprocessed, died }
+            Broken::Reset(Code::REFUSED_STREAM) => unprocessed = Some(MAX_REFUSED),
+            Broken::Reset(Code::HTTP_1_1_REQUIRED) => (unprocessed, wants_http1) = (Some(MAX_REFUSED), true),
+            Broken::Reset(_) => {}
+            Broken::NotLookedAt(_) | Broken::Unsent => unprocessed = Some(MAX_LEFT),
+            Broken::Connection(_) => died = true,
+        }
+        let error = UpstreamError::Closed { to, source: broken.into() };
+        Failure { error, unprocessed, wants_http1, died }
     }
 
     fn receive(

@@ -14,7 +14,7 @@ pub(super) const MAX_HEAD: usize = 64 * 1024;
 /// Fields of a head.
 const MAX_FIELDS: usize = 100;
 /// Fields that a proxy adds on the response's way on: room for them is there from the start.
-const ADDED_FIELDS: usize = 4;
+const ADDED_FIELDS: usize = 1;
 
 /// Why bytes are no response.
 pub(super) type Fault = &'static str;

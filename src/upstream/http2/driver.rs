@@ -12,14 +12,19 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_util::io::poll_read_buf;
 
+use super::fatal::Fatal;
 use super::frame::Code;
-use super::session::{Fatal, Session};
+use super::session::Session;
 
 /// What one read takes at first, and at most: it doubles while reads fill it.
 const MIN_READ: usize = 16 * 1024;
 const MAX_READ: usize = 64 * 1024;
 /// Reads before it is others' turn.
 const READS: usize = 16;
+/// How often all others that are ready go first, before it reads and writes: what they have to send
+/// then goes out in the same write, and more of what the upstream sends comes in with one read.
+/// Where nobody is ready, this takes a fraction of a microsecond.
+const OTHERS_FIRST: usize = 3;
 /// For the upstream to take what is said last.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -31,11 +36,17 @@ enum End {
     Lost(io::Error),
 }
 
-/// Reads and writes until the connection is at its end. What the exchanges of one turn of the
-/// event loop have put into the outbox goes out together, when it is this task's turn.
+/// Reads and writes until the connection is at its end.
 pub(super) async fn drive(mut stream: impl AsyncRead + AsyncWrite + Unpin, session: Rc<RefCell<Session>>) {
     let mut input = Input::default();
+    let mut waited = 0;
     let end = poll_fn(|cx| {
+        if waited < OTHERS_FIRST {
+            waited += 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        waited = 0;
         let mut session = session.borrow_mut();
         poll(&mut stream, &mut input, &mut session, cx)
     })

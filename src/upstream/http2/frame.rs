@@ -92,6 +92,7 @@ impl Code {
     pub(super) const CANCEL: Self = Self(0x8);
     pub(super) const COMPRESSION_ERROR: Self = Self(0x9);
     pub(super) const ENHANCE_YOUR_CALM: Self = Self(0xb);
+    pub(super) const HTTP_1_1_REQUIRED: Self = Self(0xd);
 }
 
 impl fmt::Display for Code {

@@ -19,7 +19,7 @@ const KEPT: usize = 16 * 1024;
 
 /// Frames of all streams, in the order in which they go out. Small ones stand side by side, so
 /// that the requests of one turn of the event loop make one TLS record and one system call.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Outbox {
     pieces: VecDeque<Bytes>,
     /// Goes out behind `pieces`.

@@ -4,12 +4,10 @@ use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 
 use super::broken::Broken;
-use crate::http::single;
-use crate::net::field::decimal;
+use super::fields::{Fields, length};
 
 /// What an upstream may send ahead of our reading it, in bytes: at first, and once its answer has
 /// turned out to be read as fast as it comes. So a client that reads slowly makes us hold little,
@@ -22,15 +20,7 @@ const SMALL: usize = 4 * 1024;
 /// Interim responses ahead of one response.
 const MAX_INTERIM: usize = 32;
 
-/// The head of a response, or its trailers with no status.
-#[derive(Debug)]
-pub(super) struct Fields {
-    pub(super) status: Option<StatusCode>,
-    pub(super) headers: HeaderMap,
-}
-
 /// One exchange under way. It stays for as long as somebody on our side holds on to it.
-#[derive(Debug)]
 pub(super) struct Stream {
     /// Whoever waits for something of the response.
     pub(super) reader: Option<Waker>,
@@ -224,22 +214,6 @@ impl Stream {
 }
 
 const WRONG_LENGTH: &str = "its content has not the length that it announces";
-
-/// The announced length (RFC 9113 §8.1.1); a field that says the same again goes.
-fn length(headers: &mut HeaderMap) -> Result<Option<u64>, &'static str> {
-    let stated = single(headers, &CONTENT_LENGTH);
-    let is_repeated = stated.is_err();
-    let Some(first) = stated.unwrap_or_else(|_repeated| headers.get(CONTENT_LENGTH)) else { return Ok(None) };
-    let number = decimal(first.as_bytes()).ok_or("its Content-Length is not one plain decimal number")?;
-    if is_repeated {
-        let first = first.clone();
-        if headers.get_all(CONTENT_LENGTH).iter().any(|other| *other != first) {
-            return Err("it has differing Content-Length fields");
-        }
-        headers.insert(CONTENT_LENGTH, first);
-    }
-    Ok(Some(number))
-}
 
 /// Has `waker` wake whoever polls with `cx`.
 pub(super) fn watch(waker: &mut Option<Waker>, cx: &Context<'_>) {

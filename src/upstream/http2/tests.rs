@@ -95,7 +95,7 @@ impl Talk {
         talk
     }
 
-    fn receive(&mut self, bytes: &[u8]) -> Result<(), session::Fatal> {
+    fn receive(&mut self, bytes: &[u8]) -> Result<(), fatal::Fatal> {
         self.input.extend_from_slice(bytes);
         self.session.receive(&mut self.input)
     }

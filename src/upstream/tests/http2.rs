@@ -297,3 +297,35 @@ async fn requests_that_many_connections_leave_over_are_served_once_each() {
     })
     .await;
 }
+
+/// As some servers do for paths that want a client certificate, or their own kind of log-in.
+#[tokio::test]
+async fn an_upstream_that_wants_http1_for_a_request_gets_it() {
+    local(async {
+        let authorities = Authorities::new();
+        let acceptor = authorities.acceptor("localhost", &["h2", "http/1.1"], |_| {});
+        let address = upstream(move |stream, _| {
+            let acceptor = acceptor.clone();
+            async move {
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    let mut serving = h2::server::handshake(stream).await.unwrap();
+                    while let Some(Ok((_request, mut respond))) = serving.accept().await {
+                        respond.send_reset(h2::Reason::HTTP_1_1_REQUIRED);
+                    }
+                    return;
+                }
+                while read_head(&mut stream).await.is_some() {
+                    stream.write_all(OK.as_bytes()).await.unwrap();
+                }
+            }
+        })
+        .await;
+        let (pool, connector, origin) = (Pool::new(), connector(authorities.settings()), https(address));
+        for _ in 0..2 {
+            assert_eq!(fetch(&pool, &connector, &origin, "POST").await.unwrap(), "ok");
+        }
+        assert_eq!(pool.counts(), (1, 1));
+    })
+    .await;
+}
