@@ -33,7 +33,7 @@ use http_body::Body;
 use self::fields::is_of_connection;
 use self::frame::Code;
 use self::hpack::Scheme;
-use self::session::{Arrival, RequestHead, Session};
+use self::session::{Arrival, RequestHead, Session, USUAL_MAX_STREAMS};
 use self::upload::{Upload, upload};
 use super::body::{Replay, RequestBody};
 use super::connector::UpstreamStream;
@@ -91,9 +91,11 @@ impl Failure {
 }
 
 impl Http2 {
-    /// Speaks HTTP/2 on `stream`. To be called on a runtime for local tasks.
-    pub(super) fn new(stream: UpstreamStream) -> Self {
-        let session = Rc::new(RefCell::new(Session::new()));
+    /// Speaks HTTP/2 on `stream`. `sibling`: another connection to the same upstream, which has said
+    /// how many streams it takes. To be called on a runtime for local tasks.
+    pub(super) fn new(stream: UpstreamStream, sibling: Option<&Self>) -> Self {
+        let known = sibling.map(|sibling| sibling.0.session.borrow().max_streams());
+        let session = Rc::new(RefCell::new(Session::new(known.unwrap_or(USUAL_MAX_STREAMS))));
         tokio::task::spawn_local(driver::drive(stream, Rc::clone(&session)));
         Self(Rc::new(Owner {
             session,

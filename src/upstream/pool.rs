@@ -235,8 +235,9 @@ impl Host {
         match protocol {
             Protocol::Http1 => Ok(Connected::Http1(Box::new(Http1::new(stream)))),
             Protocol::Http2 => {
-                let connection = Http2::new(stream);
-                self.http2.borrow_mut().push(connection.clone());
+                let mut http2 = self.http2.borrow_mut();
+                let connection = Http2::new(stream, http2.last());
+                http2.push(connection.clone());
                 Ok(Connected::Http2(connection))
             }
         }

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::hpack::Scheme;
-use super::session::{Arrival, RequestHead, Session};
+use super::session::{Arrival, RequestHead, Session, USUAL_MAX_STREAMS};
 
 /// What came for one of the requests of [`read_http2`].
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct ReadConnection {
 
 /// Reads what `pieces` bring of a connection, one by one. What is written to it is thrown away.
 pub fn read_http2<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> ReadConnection {
-    let mut session = Session::new();
+    let mut session = Session::new(USUAL_MAX_STREAMS);
     let fields = HeaderMap::new();
     let authority = HeaderValue::from_static("api.example.no");
     let requests = [(Method::GET, true), (Method::HEAD, true), (Method::POST, false)];

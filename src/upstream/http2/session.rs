@@ -34,9 +34,9 @@ const MAX_FRAME: u32 = 64 * 1024;
 const MAX_BLOCK_FRAMES: usize = 64;
 /// Frames that want an answer, while none of the answers can be written.
 const MAX_REPLIES: usize = 1_000;
-/// Streams that are taken to be allowed until the upstream has said how many are (RFC 9113
-/// §6.5.2 recommends no fewer).
-const FIRST_MAX_STREAMS: usize = 100;
+/// Streams that are taken to be allowed where nothing is known (RFC 9113 §6.5.2 recommends no
+/// fewer).
+pub(super) const USUAL_MAX_STREAMS: usize = 100;
 /// Beyond so many bytes in the outbox, requests' bodies wait.
 const MAX_WAITING: usize = 256 * 1024;
 /// What every window begins with (RFC 9113 §6.9.2).
@@ -132,8 +132,9 @@ pub(super) enum Arrival {
 }
 
 impl Session {
-    /// With the client's preface in the outbox.
-    pub(super) fn new() -> Self {
+    /// With the client's preface in the outbox. `max_streams` holds until the upstream has said how
+    /// many it takes.
+    pub(super) fn new(max_streams: usize) -> Self {
         let mut out = Outbox::default();
         out.bytes(PREFACE);
         let mut settings = Vec::new();
@@ -158,7 +159,7 @@ impl Session {
             room: Rc::default(),
             peer: Peer {
                 has_greeted: false,
-                max_streams: FIRST_MAX_STREAMS,
+                max_streams,
                 initial_window: i64::from(INITIAL_WINDOW),
                 max_frame: MIN_MAX_FRAME,
             },
@@ -184,6 +185,10 @@ impl Session {
 
     pub(super) fn has_room(&self) -> bool {
         self.open < self.peer.max_streams
+    }
+
+    pub(super) fn max_streams(&self) -> usize {
+        self.peer.max_streams
     }
 
     /// Told each time that there may be room again.

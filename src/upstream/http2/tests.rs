@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::frame::{self, PREFACE, flag, kind, setting};
 use super::measure::{ReadConnection, ReadStream, read_http2};
+use super::session::USUAL_MAX_STREAMS;
 use super::stream::FIRST_WINDOW;
 use super::*;
 
@@ -88,7 +89,7 @@ struct Talk {
 impl Talk {
     /// Past both prefaces.
     fn new() -> Self {
-        let mut talk = Self { session: Session::new(), input: BytesMut::new() };
+        let mut talk = Self { session: Session::new(USUAL_MAX_STREAMS), input: BytesMut::new() };
         talk.written();
         talk.receive(&greeting()).unwrap();
         assert_eq!(talk.frames(), [(kind::SETTINGS, flag::ACK, 0, vec![])]);
@@ -163,7 +164,7 @@ fn cx() -> Context<'static> {
 
 #[test]
 fn a_connection_begins_with_the_preface_and_what_we_take() {
-    let mut talk = Talk { session: Session::new(), input: BytesMut::new() };
+    let mut talk = Talk { session: Session::new(USUAL_MAX_STREAMS), input: BytesMut::new() };
     let written = talk.written();
     let rest = written.strip_prefix(PREFACE).unwrap();
     let head = frame::Head::read(rest).unwrap();

@@ -329,3 +329,18 @@ async fn an_upstream_that_wants_http1_for_a_request_gets_it() {
     })
     .await;
 }
+
+/// Nobody knows ahead of the first answer how few streams it takes.
+#[tokio::test]
+async fn a_cold_burst_passes_through_few_streams() {
+    local(async {
+        let authorities = Authorities::new();
+        let address = http2_upstream(&authorities, 2, |serving, _| serve_all(serving)).await;
+        let (pool, connector, origin) = (Pool::new(), connector(authorities.settings()), https(address));
+        let burst = (0..100).map(|_| fetch(&pool, &connector, &origin, "POST"));
+        for outcome in futures_util::future::join_all(burst).await {
+            assert_eq!(outcome.unwrap(), "0");
+        }
+    })
+    .await;
+}
