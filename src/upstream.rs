@@ -42,6 +42,9 @@ pub use self::response::{ResponseBody, ResponseBodyError, Upgraded};
 /// is given up. Nothing of the request has been written to any of them.
 const MAX_UNSENT: usize = 8;
 
+/// Connections that a request may open for itself and see go away without having looked at it.
+const MAX_IN_VAIN: usize = 3;
+
 /// A worker thread's connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Pool(Rc<Hosts>);
@@ -97,6 +100,7 @@ impl Pool {
         let timeout = connector.response_timeout();
         let mut http1_only = first(&head.headers, &header::UPGRADE).is_some();
         let mut unsent = 0;
+        let mut opened_in_vain = 0;
         let mut fresh = false;
         let mut connecting = Duration::ZERO;
         loop {
@@ -133,14 +137,16 @@ impl Pool {
                     };
                     let again = if let Some(most) = failure.unprocessed {
                         unsent += 1;
+                        opened_in_vain += usize::from(!reused);
                         http1_only |= failure.wants_http1;
-                        unsent <= most
+                        unsent <= most && opened_in_vain <= MAX_IN_VAIN
                     } else {
                         let first = reused && !fresh;
                         fresh = true;
                         failure.died && is_idempotent(&head.method) && first
                     };
-                    body = replay.body().filter(|_| again).ok_or(failure.error)?;
+                    let back = failure.unsent.or_else(|| replay.body());
+                    body = back.filter(|_| again).ok_or(failure.error)?;
                 }
             }
         }

@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, request};
 use http_body::Body;
@@ -78,6 +79,8 @@ pub(super) struct Failure {
     /// Where the upstream has not looked at it (RFC 9113 §8.7): how many such failures one request
     /// may meet with.
     pub(super) unprocessed: Option<usize>,
+    /// Nothing of the request was written: its body, to be sent elsewhere.
+    pub(super) unsent: Option<RequestBody>,
     /// It wants the request by HTTP/1.1.
     pub(super) wants_http1: bool,
     /// The connection died ahead of any byte of a response.
@@ -86,7 +89,7 @@ pub(super) struct Failure {
 
 impl Failure {
     fn of(error: UpstreamError) -> Self {
-        Self { error, unprocessed: None, wants_http1: false, died: false }
+        Self { error, unprocessed: None, unsent: None, wants_http1: false, died: false }
     }
 }
 
@@ -95,7 +98,8 @@ impl Http2 {
     /// how many streams it takes. To be called on a runtime for local tasks.
     pub(super) fn new(stream: UpstreamStream, sibling: Option<&Self>) -> Self {
         let known = sibling.map(|sibling| sibling.0.session.borrow().max_streams());
-        let session = Rc::new(RefCell::new(Session::new(known.unwrap_or(USUAL_MAX_STREAMS))));
+        let max_streams = known.filter(|known| *known > 0).unwrap_or(USUAL_MAX_STREAMS);
+        let session = Rc::new(RefCell::new(Session::new(max_streams)));
         tokio::task::spawn_local(driver::drive(stream, Rc::clone(&session)));
         Self(Rc::new(Owner {
             session,
@@ -135,9 +139,11 @@ impl Http2 {
         exchange.deadline.set(timeout);
         while !exchange.start(head, &body, origin).map_err(Failure::of)? {
             if !self.is_usable() {
-                return Err(exchange.failure(Broken::Unsent, &replay, origin));
+                let failure = exchange.failure(Broken::Unsent, &replay, origin);
+                return Err(Failure { unsent: Some(body), ..failure });
             }
             Box::pin(exchange.wait_for_room(origin, timeout)).await?;
+            exchange.deadline.set(timeout);
         }
         let mut sending =
             (!body.is_end_stream()).then(|| Box::pin(upload(body, Rc::clone(&self.0), exchange.id)));
@@ -229,8 +235,9 @@ impl Exchange {
             path: path.as_str(),
             fields: head.headers.iter().filter(|(name, value)| passes(name, value)),
         };
+        let is_retired = self.owner.retired.get();
         self.id = self.with(|session| {
-            let is_open = session.is_usable() && session.has_room();
+            let is_open = !is_retired && session.is_usable() && session.has_room();
             if is_open { session.open(head, body.is_end_stream()) } else { 0 }
         });
         Ok(self.id != 0)
@@ -241,7 +248,7 @@ impl Exchange {
         let room = self.owner.session.borrow().room();
         let is_over = || {
             let session = self.owner.session.borrow();
-            session.has_room() || !session.is_usable()
+            session.has_room() || !session.is_usable() || self.owner.retired.get()
         };
         let deadline = &mut self.deadline;
         while !is_over() {
@@ -253,7 +260,7 @@ impl Exchange {
                 deadline.poll_passed(cx).map(|()| false)
             });
             if !in_time.await {
-                return Err(self.timed_out(origin, timeout));
+                return Err(no_answer(origin, timeout));
             }
         }
         Ok(())
@@ -262,7 +269,8 @@ impl Exchange {
     fn timed_out(&self, origin: &Origin, after: Duration) -> Failure {
         // The path may be dead; requests to come had better not find out on it.
         self.owner.retired.set(true);
-        Failure::of(UpstreamError::ResponseTimeout { to: origin.to_string(), after })
+        self.owner.session.borrow().room().notify_waiters();
+        no_answer(origin, after)
     }
 
     fn failure(&self, broken: Broken, replay: &Replay, origin: &Origin) -> Failure {
@@ -282,7 +290,7 @@ impl Exchange {
             Broken::Connection(_) => died = true,
         }
         let error = UpstreamError::Closed { to, source: broken.into() };
-        Failure { error, unprocessed, wants_http1, died }
+        Failure { error, unprocessed, unsent: None, wants_http1, died }
     }
 
     fn receive(
@@ -291,7 +299,11 @@ impl Exchange {
         headers: HeaderMap,
         upload: impl FnOnce() -> Option<Upload>,
     ) -> Response<ResponseBody> {
-        let body = match self.with(|session| session.take_whole(self.id)) {
+        let whole = self.with(|session| match session.is_bodiless(self.id) {
+            true => Some(Bytes::new()),
+            false => session.take_whole(self.id),
+        });
+        let body = match whole {
             Some(whole) if whole.is_empty() => {
                 let has_length = headers.contains_key(CONTENT_LENGTH);
                 ResponseBody::bodiless(has_length && status == StatusCode::NOT_MODIFIED)
@@ -323,6 +335,10 @@ impl Drop for Exchange {
             spare.push(std::mem::take(&mut self.deadline));
         }
     }
+}
+
+fn no_answer(origin: &Origin, after: Duration) -> Failure {
+    Failure::of(UpstreamError::ResponseTimeout { to: origin.to_string(), after })
 }
 
 /// Whether a field of a request goes on: none that is about a connection does (RFC 9113 §8.2.2).

@@ -36,8 +36,20 @@ enum End {
     Lost(io::Error),
 }
 
+/// Tells all who wait that nobody reads or writes any more, also where that is a panic's doing.
+struct Ended(Rc<RefCell<Session>>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Ok(mut session) = self.0.try_borrow_mut() {
+            session.lose(io::ErrorKind::ConnectionAborted.into());
+        }
+    }
+}
+
 /// Reads and writes until the connection is at its end.
 pub(super) async fn drive(mut stream: impl AsyncRead + AsyncWrite + Unpin, session: Rc<RefCell<Session>>) {
+    let _ended = Ended(Rc::clone(&session));
     let mut input = Input::default();
     let mut waited = 0;
     let end = poll_fn(|cx| {
@@ -95,9 +107,10 @@ where
         return Poll::Ready(End::Abandoned);
     }
     if !session.out.is_empty() {
+        let before = session.out.waiting();
         let outcome = session.out.poll_write(stream, cx);
         session.stuck = outcome.is_pending();
-        session.wrote(!session.stuck);
+        session.wrote(before);
         if let Poll::Ready(Err(error)) = outcome {
             return Poll::Ready(End::Lost(error));
         }
@@ -125,12 +138,19 @@ impl Input {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let size = MIN_READ + self.more;
-        self.bytes.reserve(size);
+        // Content that waits for its reader keeps the memory that it was read into, so that is filled
+        // before there is more of it.
+        if self.bytes.capacity() - self.bytes.len() < size / 4 {
+            self.bytes.reserve(size);
+        }
+        let room = self.bytes.capacity() - self.bytes.len();
         let outcome = poll_read_buf(Pin::new(stream), cx, &mut self.bytes);
-        if let Poll::Ready(Ok(came)) = outcome
-            && came >= size / 4 * 3
-        {
-            self.more = (size * 2).min(MAX_READ) - MIN_READ;
+        if let Poll::Ready(Ok(came)) = outcome {
+            if came == room {
+                self.more = (size * 2).min(MAX_READ) - MIN_READ;
+            } else if came < MIN_READ / 4 {
+                self.more = 0;
+            }
         }
         outcome
     }

@@ -47,6 +47,8 @@ pub fn read_http2<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> ReadConnect
         };
         session.open(head, ends)
     });
+    // All of it goes out ahead of what comes; a sink takes it at once.
+    let _taken = session.out.poll_write(&mut tokio::io::sink(), &mut Context::from_waker(Waker::noop()));
     let mut input = BytesMut::new();
     let mut fatal = None;
     for piece in pieces {

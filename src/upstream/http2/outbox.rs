@@ -139,6 +139,11 @@ impl Outbox {
         }
     }
 
+    /// Throws away what waits: the connection is of no more use.
+    pub(super) fn discard(&mut self) {
+        *self = Self { total: self.total, offered: self.offered, ..Self::default() };
+    }
+
     /// Frees what only a busy connection needs.
     pub(super) fn rest(&mut self) {
         if self.tail.is_empty() {

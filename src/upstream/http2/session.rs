@@ -37,8 +37,12 @@ const MAX_REPLIES: usize = 1_000;
 /// Streams that are taken to be allowed where nothing is known (RFC 9113 §6.5.2 recommends no
 /// fewer).
 pub(super) const USUAL_MAX_STREAMS: usize = 100;
-/// Beyond so many bytes in the outbox, requests' bodies wait.
+/// Beyond so many bytes in the outbox, requests' bodies wait; and beyond so many, requests do. What
+/// is there goes out even if its client has left, since the upstream's table must hear of it.
 const MAX_WAITING: usize = 256 * 1024;
+const MAX_CROWD: usize = 1024 * 1024;
+/// Times that an upstream may say it goes away, each time with fewer requests that it has seen.
+const MAX_GOODBYES: usize = 16;
 /// What every window begins with (RFC 9113 §6.9.2).
 const INITIAL_WINDOW: u32 = 65_535;
 /// Beyond it, a connection has no more streams to give. Some are left, for what goes on meanwhile.
@@ -46,7 +50,7 @@ const MAX_ID: u32 = 0x7fff_ff00;
 /// Queues that are kept for the next streams.
 const MAX_SPARE: usize = 64;
 /// Content up to this size is copied out of what was read, so that it does not keep all of that.
-const COPIED: usize = 2 * 1024;
+const COPIED: usize = 4 * 1024;
 
 /// See the [module](self).
 pub(super) struct Session {
@@ -68,9 +72,12 @@ pub(super) struct Session {
     block: Option<Block>,
     /// Streams whose body waits for room on the connection.
     blocked: Vec<u32>,
-    /// Answers in the outbox.
+    /// Answers in the outbox, and where the first of them stands among all that was ever written.
     replies: usize,
-    going: bool,
+    replied_at: u64,
+    /// The last stream that the upstream will look at, where it goes away.
+    last_seen: Option<u32>,
+    goodbyes: usize,
     closed: bool,
     scratch: Vec<u8>,
     /// Queues of streams that are over.
@@ -168,7 +175,9 @@ impl Session {
             block: None,
             blocked: Vec::new(),
             replies: 0,
-            going: false,
+            replied_at: 0,
+            last_seen: None,
+            goodbyes: 0,
             closed: false,
             scratch: Vec::new(),
             spare: Vec::new(),
@@ -180,13 +189,14 @@ impl Session {
 
     /// Whether another exchange can be started, now or when one ends.
     pub(super) fn is_usable(&self) -> bool {
-        !self.going && !self.closed && self.next_id <= MAX_ID
+        self.last_seen.is_none() && !self.closed && self.next_id <= MAX_ID
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.open < self.peer.max_streams
+        self.open < self.peer.max_streams && self.out.waiting() < MAX_CROWD
     }
 
+    /// How many streams the upstream takes at a time.
     pub(super) fn max_streams(&self) -> usize {
         self.peer.max_streams
     }
@@ -277,6 +287,11 @@ impl Session {
         Poll::Pending
     }
 
+    /// Whether the response has no content, now that its head is there.
+    pub(super) fn is_bodiless(&self, id: u32) -> bool {
+        self.streams.get(&id).is_some_and(|stream| stream.bodiless)
+    }
+
     /// All of the content, where all of it is here, in one piece, and nothing follows it.
     pub(super) fn take_whole(&mut self, id: u32) -> Option<Bytes> {
         let stream = self.streams.get_mut(&id)?;
@@ -329,13 +344,17 @@ impl Session {
         watch(&mut self.driver, cx);
     }
 
-    /// Something has been written; `all` of it, perhaps.
-    pub(super) fn wrote(&mut self, all: bool) {
-        if all {
+    /// Something of the outbox may have been written, of `before` bytes that waited.
+    pub(super) fn wrote(&mut self, before: usize) {
+        let waiting = self.out.waiting();
+        if self.out.position() - waiting as u64 > self.replied_at {
             self.replies = 0;
         }
-        if self.out.waiting() < MAX_WAITING {
+        if waiting < MAX_WAITING {
             self.unblock();
+        }
+        if before >= MAX_CROWD && waiting < MAX_CROWD {
+            self.room.notify_waiters();
         }
     }
 
@@ -355,14 +374,22 @@ impl Session {
         self.out.frame(kind::GOAWAY, 0, 0, &payload);
     }
 
-    /// It is at its end because of what the upstream sent.
+    /// It is at its end because of what the upstream sent. Requests that still wait are not written:
+    /// nobody would hear what becomes of them.
     pub(super) fn reject(&mut self, fatal: &Fatal) {
+        self.end(|was_offered| match was_offered {
+            true => Broken::Malformed(fatal.reason),
+            false => Broken::Unsent,
+        });
+        if self.out.waiting() > 0 {
+            return self.out.discard();
+        }
         self.say_goodbye(fatal.code);
-        self.end(|_| Broken::Malformed(fatal.reason));
     }
 
     /// The connection is gone.
     pub(super) fn lose(&mut self, error: io::Error) {
+        self.out.discard();
         let error = Arc::new(error);
         self.end(|was_offered| match was_offered {
             true => Broken::Connection(Arc::clone(&error)),

@@ -33,7 +33,7 @@ pub(super) struct Stream {
     /// It still counts for the upstream.
     pub(super) open: bool,
     /// The response has no content, whatever its head announces.
-    bodiless: bool,
+    pub(super) bodiless: bool,
     pub(super) interims: VecDeque<(StatusCode, HeaderMap)>,
     interim_count: usize,
     pub(super) head: Option<(StatusCode, HeaderMap)>,

@@ -122,9 +122,10 @@ impl Talk {
 
     fn written(&mut self) -> Vec<u8> {
         let mut written = Vec::new();
+        let before = self.session.out.waiting();
         let outcome = self.session.out.poll_write(&mut written, &mut cx());
         assert!(matches!(outcome, Poll::Ready(Ok(()))));
-        self.session.wrote(true);
+        self.session.wrote(before);
         written
     }
 
@@ -350,6 +351,7 @@ fn what_is_not_http2_ends_the_connection() {
         (write(kind::PRIORITY, 0, 0, &[0; 5]), "PRIORITY without a stream"),
         (write(kind::PING, 0, 0, &[0; 8]).repeat(1_001), "it asks for answers and takes none"),
         (greeting().repeat(1_001), "it asks for answers and takes none"),
+        (goodbye(5, Code::NO_ERROR).repeat(17), "it goes away again and again"),
     ];
     for (bytes, reason) in cases {
         let read = read(&[bytes]);
@@ -578,6 +580,93 @@ fn a_connection_that_dies_tells_what_went_out_from_what_did_not() {
     assert_eq!(talk.broken(unsent), "Unsent");
     assert!(talk.broken(sent).starts_with("Connection("));
     assert!(!talk.session.is_usable());
+}
+
+#[test]
+fn what_was_not_written_is_not_written_behind_the_end() {
+    let mut talk = Talk::new();
+    let sent = talk.post();
+    talk.written();
+    let unsent = talk.post();
+    let fatal = talk.receive(&write(kind::PING, 0, 0, &[0; 7])).unwrap_err();
+    talk.session.reject(&fatal);
+    assert_eq!(talk.broken(sent), "Malformed(\"PING of a wrong size\")");
+    assert_eq!(talk.broken(unsent), "Unsent");
+    assert_eq!(talk.frames(), []);
+}
+
+/// A head that was begun has to go out, or the upstream's table would not be ours.
+#[test]
+fn requests_that_are_given_up_before_they_are_written_make_no_crowd() {
+    let mut talk = Talk::new();
+    let mut headers = HeaderMap::new();
+    headers.insert("x-large", HeaderValue::from_bytes(&[b'a'; 40_000]).unwrap());
+    let mut given_up = 0;
+    while talk.session.has_room() {
+        let id = talk.open(Method::GET, true, &headers);
+        talk.session.forget(id);
+        given_up += 1;
+        assert!(given_up < 100, "there is always room");
+    }
+    let room = talk.session.room();
+    // That those had ended was told, too.
+    assert!(Box::pin(room.notified()).as_mut().poll(&mut cx()).is_ready());
+    let mut told = Box::pin(room.notified());
+    assert!(told.as_mut().poll(&mut cx()).is_pending());
+    talk.written();
+    assert!(told.as_mut().poll(&mut cx()).is_ready() && talk.session.has_room());
+}
+
+#[test]
+fn answers_count_until_they_are_written_whatever_is_behind_them() {
+    let mut talk = Talk::new();
+    let id = talk.post();
+    talk.receive(&[window(0, 1 << 24), window(id, 1 << 24)].concat()).unwrap();
+    for _ in 0..3 {
+        talk.receive(&write(kind::PING, 0, 0, &[0; 8]).repeat(600)).unwrap();
+        // All but the last bytes of what waits go out.
+        talk.session.send_data(id, Bytes::from(vec![0; 100_000]), false);
+        let before = talk.session.out.waiting();
+        let mut part = Partly { room: before - 10 };
+        assert!(talk.session.out.poll_write(&mut part, &mut cx()).is_pending());
+        talk.session.wrote(before);
+    }
+}
+
+/// Takes so many bytes, and then none.
+struct Partly {
+    room: usize,
+}
+
+impl tokio::io::AsyncWrite for Partly {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let taken = bytes.len().min(self.room);
+        self.room -= taken;
+        if taken == 0 { Poll::Pending } else { Poll::Ready(Ok(taken)) }
+    }
+
+    fn poll_flush(self: std::pin::Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: std::pin::Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn what_another_connection_has_said_of_streams_holds_until_this_one_speaks() {
+    for (said, expected) in [(None, USUAL_MAX_STREAMS), (Some(7), 7)] {
+        let mut talk = Talk { session: Session::new(2), input: BytesMut::new() };
+        assert_eq!(talk.session.max_streams(), 2);
+        let said = said.map(|said| (setting::MAX_CONCURRENT_STREAMS, said));
+        talk.receive(&settings(said.as_slice())).unwrap();
+        assert_eq!(talk.session.max_streams(), expected);
+    }
 }
 
 #[test]

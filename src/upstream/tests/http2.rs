@@ -344,3 +344,27 @@ async fn a_cold_burst_passes_through_few_streams() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_upstream_that_always_goes_away_is_not_asked_for_ever() {
+    local(async {
+        let authorities = Authorities::new();
+        let acceptor = authorities.acceptor("localhost", &["h2"], |_| {});
+        let connections = Rc::new(Cell::new(0));
+        let count = connections.clone();
+        let address = upstream(move |stream, _| {
+            let acceptor = acceptor.clone();
+            count.set(count.get() + 1);
+            async move {
+                let stream = acceptor.accept(stream).await.unwrap();
+                let _end = serve_some(stream, 0).await;
+            }
+        })
+        .await;
+        let (pool, connector, origin) = (Pool::new(), connector(authorities.settings()), https(address));
+        let error = fetch(&pool, &connector, &origin, "GET").await.unwrap_err();
+        assert!(matches!(error, UpstreamError::Closed { .. }), "{error:?}");
+        assert_eq!(connections.get(), 4);
+    })
+    .await;
+}

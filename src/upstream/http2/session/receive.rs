@@ -2,7 +2,10 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Block, CONNECTION_WINDOW, COPIED, MAX_BLOCK_FRAMES, MAX_FRAME, MAX_REPLIES, Session};
+use super::{
+    Block, CONNECTION_WINDOW, COPIED, MAX_BLOCK_FRAMES, MAX_FRAME, MAX_GOODBYES, MAX_REPLIES, Session,
+    USUAL_MAX_STREAMS,
+};
 use crate::upstream::http2::broken::Broken;
 use crate::upstream::http2::fatal::{
     COMPRESSION, Fatal, PADDING, TOO_WIDE, calm, flow_control, frame_size, protocol,
@@ -186,8 +189,30 @@ impl Session {
         if !rest.is_empty() {
             return Err(frame_size("SETTINGS of a wrong size"));
         }
-        for [n0, n1, value @ ..] in settings {
-            self.on_setting(u16::from_be_bytes([*n0, *n1]), u32::from_be_bytes(*value))?;
+        let settings = settings
+            .iter()
+            .map(|[n0, n1, value @ ..]| (u16::from_be_bytes([*n0, *n1]), u32::from_be_bytes(*value)));
+        let mut window = None;
+        let mut max_streams = None;
+        for (name, value) in settings {
+            match name {
+                setting::INITIAL_WINDOW_SIZE if i64::from(value) > MAX_WINDOW => return Err(TOO_WIDE),
+                // All streams have to hear of these: once, however often a frame repeats them.
+                setting::INITIAL_WINDOW_SIZE => window = Some(i64::from(value)),
+                setting::MAX_CONCURRENT_STREAMS => max_streams = usize::try_from(value).ok(),
+                _ => self.on_setting(name, value)?,
+            }
+        }
+        if let Some(window) = window {
+            self.on_window(window)?;
+        }
+        if !self.peer.has_greeted {
+            // Where it says nothing, what is known of another connection is no limit of this one.
+            max_streams = max_streams.or(Some(self.peer.max_streams.max(USUAL_MAX_STREAMS)));
+        }
+        if let Some(max_streams) = max_streams {
+            self.peer.max_streams = max_streams;
+            self.room.notify_waiters();
         }
         self.peer.has_greeted = true;
         self.reply()?;
@@ -200,25 +225,6 @@ impl Session {
         match name {
             setting::HEADER_TABLE_SIZE => self.encoder.set_table_size(size.min(DEFAULT_TABLE_SIZE)),
             setting::ENABLE_PUSH if value != 0 => return Err(protocol("a server that is pushed to")),
-            setting::MAX_CONCURRENT_STREAMS => {
-                self.peer.max_streams = size;
-                self.room.notify_waiters();
-            }
-            setting::INITIAL_WINDOW_SIZE => {
-                let window = i64::from(value);
-                let more = window - self.peer.initial_window;
-                self.peer.initial_window = window;
-                if window > MAX_WINDOW {
-                    return Err(TOO_WIDE);
-                }
-                for stream in self.streams.values_mut() {
-                    stream.send_room += more;
-                    if stream.send_room > MAX_WINDOW {
-                        return Err(TOO_WIDE);
-                    }
-                    stream.wake_writer();
-                }
-            }
             setting::MAX_FRAME_SIZE => {
                 if !(MIN_MAX_FRAME..1 << 24).contains(&size) {
                     return Err(protocol("a frame size that none may have"));
@@ -226,6 +232,19 @@ impl Session {
                 self.peer.max_frame = size;
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// RFC 9113 §6.9.2.
+    fn on_window(&mut self, window: i64) -> Result<(), Fatal> {
+        let more = window - std::mem::replace(&mut self.peer.initial_window, window);
+        for stream in self.streams.values_mut() {
+            stream.send_room += more;
+            if stream.send_room > MAX_WINDOW {
+                return Err(TOO_WIDE);
+            }
+            stream.wake_writer();
         }
         Ok(())
     }
@@ -295,7 +314,14 @@ impl Session {
         };
         let last = u32::from_be_bytes(*last) & 0x7fff_ffff;
         let code = Code(u32::from_be_bytes(*code));
-        self.going = true;
+        self.goodbyes += 1;
+        if self.goodbyes > MAX_GOODBYES {
+            return Err(calm("it goes away again and again"));
+        }
+        if self.last_seen.is_some_and(|before| before <= last) {
+            return Ok(());
+        }
+        self.last_seen = Some(last);
         let unseen: Vec<u32> = self.streams.keys().copied().filter(|id| *id > last).collect();
         for id in unseen {
             self.close(id);
@@ -310,6 +336,9 @@ impl Session {
 
     /// Counts an answer that the upstream asks for.
     fn reply(&mut self) -> Result<(), Fatal> {
+        if self.replies == 0 {
+            self.replied_at = self.out.position();
+        }
         self.replies += 1;
         if self.replies > MAX_REPLIES { Err(calm("it asks for answers and takes none")) } else { Ok(()) }
     }
