@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::HeaderValue;
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +26,10 @@ async fn handle(request: Request<Incoming>, call: Call) -> Result<Answer, Infall
         "/slow" => {
             tokio::time::sleep(Duration::from_secs(5)).await;
             answer(StatusCode::OK, "slow")
+        }
+        "/mark" => {
+            let marked = request.headers()["authorization"].is_sensitive();
+            answer(StatusCode::OK, if marked { "marked" } else { "not marked" })
         }
         "/hints" => {
             let mut headers = HeaderMap::new();
@@ -264,6 +269,24 @@ async fn http2_is_known_by_its_preface() {
         let mut response = response.await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.body_mut().data().await.unwrap().unwrap(), "/h2:body");
+    })
+    .await;
+}
+
+/// The mark is the proxy's own token's: by it, the HTTP/2 client to upstreams tells what goes into
+/// the connection's compression table from what clients put on themselves.
+#[tokio::test]
+async fn what_a_client_marks_as_sensitive_is_not_marked_here() {
+    local(async {
+        let server = Server::start().await;
+        let (mut send, connection) = h2::client::handshake(server.connect().await).await.unwrap();
+        tokio::task::spawn_local(async move { connection.await.unwrap() });
+        let mut secret = HeaderValue::from_static("Basic dXNlcjpwYXNz");
+        secret.set_sensitive(true);
+        let request = Request::get("http://a/mark").header("authorization", secret).body(()).unwrap();
+        let (response, _) = send.send_request(request, true).unwrap();
+        let mut response = response.await.unwrap();
+        assert_eq!(response.body_mut().data().await.unwrap().unwrap(), "not marked");
     })
     .await;
 }
