@@ -13,7 +13,9 @@ use super::fields::{Fields, length};
 /// turned out to be read as fast as it comes. So a client that reads slowly makes us hold little,
 /// and a fast one is not held up by the way to the upstream and back.
 pub(super) const FIRST_WINDOW: u32 = 256 * 1024;
-const MAX_WINDOW: u32 = 1024 * 1024;
+const MAX_WINDOW: u32 = 512 * 1024;
+/// Content that has to be read first: so much may be on its way to a client that reads nothing.
+const GROWS_AFTER: u64 = 2 * 1024 * 1024;
 /// Pieces of content beyond which small ones are joined, and what is small, in bytes.
 const MANY: usize = 16;
 const SMALL: usize = 4 * 1024;
@@ -55,6 +57,8 @@ pub(super) struct Stream {
     /// What was read since that room was last made larger.
     read: u32,
     window: u32,
+    /// All that was ever read.
+    taken: u64,
 }
 
 impl Stream {
@@ -80,6 +84,7 @@ impl Stream {
             receive_room: FIRST_WINDOW,
             read: 0,
             window: FIRST_WINDOW,
+            taken: 0,
         }
     }
 
@@ -179,11 +184,12 @@ impl Stream {
         let data = self.data.pop_front()?;
         // No frame is as long as this.
         self.read += u32::try_from(data.len()).unwrap_or(u32::MAX);
+        self.taken += data.len() as u64;
         if self.ended || self.read < self.window / 2 {
             return Some((data, None));
         }
         let mut more = std::mem::take(&mut self.read);
-        if self.data.is_empty() && self.window < MAX_WINDOW {
+        if self.data.is_empty() && self.window < MAX_WINDOW && self.taken >= GROWS_AFTER {
             more += self.window;
             self.window *= 2;
         }

@@ -537,7 +537,7 @@ fn room_to_send_grows_for_a_reader_who_keeps_up() {
     let part = data(id, 0, &[0; 16_384]);
     let mut granted = i64::from(FIRST_WINDOW);
     let mut most = 0;
-    for _ in 0..1_000 {
+    for number in 0..1_000 {
         talk.receive(&part).unwrap();
         granted -= 16_384;
         assert!(matches!(talk.session.poll_data(id, &cx()), Poll::Ready(Some(Ok(_)))));
@@ -549,8 +549,10 @@ fn room_to_send_grows_for_a_reader_who_keeps_up() {
         }
         assert!(granted > 0);
         most = most.max(granted);
+        // What a client's buffers swallow says nothing of how fast it reads.
+        assert!(number >= 127 || most <= i64::from(FIRST_WINDOW));
     }
-    assert_eq!(most, 1024 * 1024);
+    assert_eq!(most, 512 * 1024);
 }
 
 #[test]

@@ -368,3 +368,34 @@ async fn an_upstream_that_always_goes_away_is_not_asked_for_ever() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn responses_that_nobody_reads_hold_up_no_other() {
+    local(async {
+        let authorities = Authorities::new();
+        let address = http2_upstream(&authorities, 100, move |mut serving, _| async move {
+            while let Some(Ok((request, mut respond))) = serving.accept().await {
+                if request.uri().path() == "/" {
+                    tokio::task::spawn_local(echo((request, respond)));
+                    continue;
+                }
+                let mut stream = respond.send_response(Response::new(()), false).unwrap();
+                // All that it may send at all, and more.
+                stream.send_data(Bytes::from(vec![0; 1024 * 1024]), true).unwrap();
+            }
+        })
+        .await;
+        let (pool, connector, origin) = (Pool::new(), connector(authorities.settings()), https(address));
+        let mut unread = Vec::new();
+        for _ in 0..64 {
+            let request = request("GET", "/unread");
+            unread.push(pool.send_whole(&connector, &origin, request, &Interim::none()).await.unwrap());
+        }
+        assert_eq!(fetch(&pool, &connector, &origin, "GET").await.unwrap(), "0");
+        assert_eq!(pool.counts(), (0, 1));
+        for response in unread {
+            assert_eq!(text(response).await.len(), 1024 * 1024);
+        }
+    })
+    .await;
+}
