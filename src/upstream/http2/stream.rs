@@ -182,7 +182,7 @@ impl Stream {
     /// Takes content for whoever reads it; with how much more the upstream may now send.
     pub(super) fn take_data(&mut self) -> Option<(Bytes, Option<u32>)> {
         let data = self.data.pop_front()?;
-        // No frame is as long as this.
+        // No piece is as long as this.
         self.read += u32::try_from(data.len()).unwrap_or(u32::MAX);
         self.taken += data.len() as u64;
         if self.ended || self.read < self.window / 2 {

@@ -272,22 +272,28 @@ async fn serve_some(mut stream: TlsStream<TcpStream>, most: u32) -> std::io::Res
     }
 }
 
+/// An upstream whose connections [serve some](serve_some), and how many there were.
+async fn leaving_upstream(authorities: &Authorities, most: u32) -> (SocketAddr, Rc<Cell<usize>>) {
+    let acceptor = authorities.acceptor("localhost", &["h2"], |_| {});
+    let connections = Rc::new(Cell::new(0));
+    let count = connections.clone();
+    let address = upstream(move |stream, _| {
+        let acceptor = acceptor.clone();
+        count.set(count.get() + 1);
+        async move {
+            let stream = acceptor.accept(stream).await.unwrap();
+            let _end = serve_some(stream, most).await;
+        }
+    })
+    .await;
+    (address, connections)
+}
+
 #[tokio::test]
 async fn requests_that_many_connections_leave_over_are_served_once_each() {
     local(async {
         let authorities = Authorities::new();
-        let acceptor = authorities.acceptor("localhost", &["h2"], |_| {});
-        let connections = Rc::new(Cell::new(0));
-        let count = connections.clone();
-        let address = upstream(move |stream, _| {
-            let acceptor = acceptor.clone();
-            count.set(count.get() + 1);
-            async move {
-                let stream = acceptor.accept(stream).await.unwrap();
-                let _end = serve_some(stream, 2).await;
-            }
-        })
-        .await;
+        let (address, connections) = leaving_upstream(&authorities, 2).await;
         let (pool, connector, origin) = (Pool::new(), connector(authorities.settings()), https(address));
         let burst = (0..40).map(|_| fetch(&pool, &connector, &origin, "POST"));
         for outcome in futures_util::future::join_all(burst).await {
@@ -349,18 +355,7 @@ async fn a_cold_burst_passes_through_few_streams() {
 async fn an_upstream_that_always_goes_away_is_not_asked_for_ever() {
     local(async {
         let authorities = Authorities::new();
-        let acceptor = authorities.acceptor("localhost", &["h2"], |_| {});
-        let connections = Rc::new(Cell::new(0));
-        let count = connections.clone();
-        let address = upstream(move |stream, _| {
-            let acceptor = acceptor.clone();
-            count.set(count.get() + 1);
-            async move {
-                let stream = acceptor.accept(stream).await.unwrap();
-                let _end = serve_some(stream, 0).await;
-            }
-        })
-        .await;
+        let (address, connections) = leaving_upstream(&authorities, 0).await;
         let (pool, connector, origin) = (Pool::new(), connector(authorities.settings()), https(address));
         let error = fetch(&pool, &connector, &origin, "GET").await.unwrap_err();
         assert!(matches!(error, UpstreamError::Closed { .. }), "{error:?}");
