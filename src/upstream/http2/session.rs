@@ -7,7 +7,7 @@ mod receive;
 mod send;
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use super::fields::MAX_HEADER_LIST;
 use super::frame::{Code, MIN_MAX_FRAME, PREFACE, kind, setting};
 use super::hpack::{Decoder, Encoder, Scheme};
 use super::outbox::Outbox;
-use super::stream::{FIRST_WINDOW, Stream, watch};
+use super::stream::{FIRST_WINDOW, Odd, Stream, watch};
 
 /// What an upstream may send on all streams together ahead of our taking it off the connection,
 /// which does not wait for anybody to read it: one slow client must not hold up the others.
@@ -103,24 +103,6 @@ struct Block {
     ends_stream: bool,
     frames: usize,
     bytes: Vec<u8>,
-}
-
-/// Spreads stream identifiers, which are odd and rise by two.
-#[derive(Default)]
-pub(super) struct Odd(u64);
-
-impl Hasher for Odd {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _bytes: &[u8]) {
-        unreachable!("a stream's identifier is one number");
-    }
-
-    fn write_u32(&mut self, id: u32) {
-        self.0 = u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
 }
 
 /// A request's head as HTTP/2 has it.

@@ -1,6 +1,7 @@
 //! [`Stream`]: one exchange, as the session knows it.
 
 use std::collections::VecDeque;
+use std::hash::Hasher;
 use std::task::{Context, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -225,5 +226,23 @@ const WRONG_LENGTH: &str = "its content has not the length that it announces";
 pub(super) fn watch(waker: &mut Option<Waker>, cx: &Context<'_>) {
     if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
         *waker = Some(cx.waker().clone());
+    }
+}
+
+/// Spreads stream identifiers, which are odd and rise by two.
+#[derive(Default)]
+pub(super) struct Odd(u64);
+
+impl Hasher for Odd {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("a stream's identifier is one number");
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        self.0 = u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
