@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::request::Parts;
+use http::Method;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request};
 use maskinporten_proxy::config::{Listen, PathPrefix};
 use maskinporten_proxy::guard::{Policy, Service, Settings};
 use maskinporten_proxy::http::hop_by_hop::{self, Direction};
 use maskinporten_proxy::http::path;
 use maskinporten_proxy::http::via::Via;
+use maskinporten_proxy::message::{Fields, Line, RequestHead};
 use maskinporten_proxy::oauth::Assertion;
 use maskinporten_proxy::routing::{Match, Pattern, RouteTable};
 use tokio::runtime::Builder;
@@ -50,12 +50,19 @@ const FROM_A_PAGE: &[(&str, &str)] = &[
     ("accept-encoding", "gzip, deflate, br"),
 ];
 
-fn head(uri: &str, fields: &[(&str, &str)]) -> Parts {
-    let mut request = Request::builder().uri(uri);
-    for (name, value) in fields {
-        request = request.header(*name, *value);
+fn head(uri: &str, lines: &[(&str, &str)]) -> RequestHead {
+    RequestHead { uri: uri.parse().expect("a path"), fields: fields(lines), ..RequestHead::default() }
+}
+
+/// Fields as they are read from HTTP/1.1.
+fn fields(lines: &[(&str, &str)]) -> Fields {
+    let (mut head, mut read) = (Vec::new(), Vec::new());
+    for (name, value) in lines {
+        let start = head.len();
+        head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        read.push(Line::read(&head, start, head.len() - 2, true).expect("a field line"));
     }
-    request.body(()).expect("a request").into_parts().0
+    Fields::of_lines(head.into(), read)
 }
 
 fn prefix(text: &str) -> PathPrefix {
@@ -105,25 +112,23 @@ fn guards(criterion: &mut Criterion) {
 }
 
 fn rewriting(criterion: &mut Criterion) {
-    let small: HeaderMap = head("/", PLAIN).headers;
-    let mut large = small.clone();
-    for number in large.len()..20 {
-        let name = http::HeaderName::try_from(format!("x-field-{number}")).expect("a name");
-        large.insert(name, http::HeaderValue::from_static("a value of the usual length"));
-    }
+    let small = fields(PLAIN);
+    let names: Vec<String> = (PLAIN.len()..20).map(|number| format!("x-field-{number}")).collect();
+    let more = names.iter().map(|name| (name.as_str(), "a value of the usual length"));
+    let large = fields(&PLAIN.iter().copied().chain(more).collect::<Vec<_>>());
     let via = Via::for_this_process();
     let upstream = prefix("/api/v2");
     let target: PathAndQuery = "/registers/units/910753614?fields=name".parse().expect("a path");
     let rest_at = "/registers".len();
 
     let mut group = criterion.benchmark_group("rewrite");
-    for (name, headers) in [("4 fields", small), ("20 fields", large)] {
+    for (name, fields) in [("4 fields", small), ("20 fields", large)] {
         group.bench_function(format!("strip and Via, {name}"), |bencher| {
-            let copy = || headers.clone();
+            let copy = || fields.clone();
             // Neither making nor dropping the copy is measured.
-            let rewrite = |headers: &mut HeaderMap| {
-                black_box(hop_by_hop::strip(headers, Direction::Request));
-                via.append(headers, http::Version::HTTP_11);
+            let rewrite = |fields: &mut Fields| {
+                black_box(hop_by_hop::strip(fields, Direction::Request));
+                via.append(fields, http::Version::HTTP_11);
             };
             bencher.iter_batched_ref(copy, rewrite, BatchSize::SmallInput);
         });

@@ -4,6 +4,7 @@
 //! works on this one typed value; no text is parsed a second time with other rules (a classic way
 //! to make a proxy send a credential to the wrong place).
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -24,6 +25,11 @@ pub enum Host {
 pub struct Authority {
     host: Host,
     port: Option<u16>,
+}
+
+thread_local! {
+    /// What [`Authority::parse_again`] has read last.
+    static LAST: RefCell<Option<(Box<str>, Authority)>> = const { RefCell::new(None) };
 }
 
 /// Why a text is not an authority.
@@ -48,6 +54,25 @@ pub enum AuthorityError {
 impl Authority {
     pub fn new(host: Host, port: Option<u16>) -> Self {
         Self { host, port }
+    }
+
+    /// As [`FromStr`], for texts of which one comes again and again: what a thread's clients call
+    /// the proxy.
+    ///
+    /// # Errors
+    ///
+    /// Why the text is no authority.
+    pub fn parse_again(text: &str) -> Result<Self, AuthorityError> {
+        LAST.with_borrow_mut(|last| {
+            if let Some((known, authority)) = last
+                && **known == *text
+            {
+                return Ok(authority.clone());
+            }
+            let authority: Self = text.parse()?;
+            *last = Some((text.into(), authority.clone()));
+            Ok(authority)
+        })
     }
 
     pub fn host(&self) -> &Host {

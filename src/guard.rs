@@ -18,11 +18,11 @@ mod target;
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::request::Parts;
-use http::{HeaderMap, Method, Version};
+use http::{Method, Version};
 
 use crate::authority::{Authority, Host};
 use crate::config::{Listen, Scheme};
+use crate::message::{Fields, RequestHead};
 use crate::secret::Secret;
 
 pub use admitted::{Admission, Admitted, Form, Tunnel};
@@ -113,30 +113,30 @@ impl Policy {
     /// A [`Refusal`], which says what to set where that would help.
     pub fn admit(
         &self,
-        parts: &Parts,
+        head: &RequestHead,
         local: Option<IpAddr>,
         routed: impl FnOnce(&Authority) -> bool,
     ) -> Result<Admission, Refusal> {
-        if parts.method == Method::TRACE {
+        if head.method == Method::TRACE {
             return Err(Refusal::Trace);
         }
-        let probe = self.open_to_probes && is_probe(parts);
-        let target = Target::read(parts)?;
+        let probe = self.open_to_probes && is_probe(head);
+        let target = Target::read(head)?;
         let (form, scheme, authority) = self.place(target, probe, local, routed)?;
 
         let cors = match form {
             Form::Absolute { routed: false } | Form::Connect { routed: false } => None,
-            _ => self.origins.judge(&parts.headers, scheme, &authority)?,
+            _ => self.origins.judge(&head.fields, scheme, &authority)?,
         };
-        if cors.is_none() && is_absolute(parts, form) {
-            self.refuse_browser(&parts.headers)?;
+        if cors.is_none() && is_absolute(head, form) {
+            self.refuse_browser(&head.fields)?;
         }
         // Browsers send preflights without credentials, so this comes before the password.
-        if let Some(preflight) = cors.as_ref().and_then(|cors| Preflight::of(parts, cors)) {
+        if let Some(preflight) = cors.as_ref().and_then(|cors| Preflight::of(head, cors)) {
             return Ok(Admission::Preflight(preflight));
         }
         if !probe {
-            self.ask_password(&parts.headers)?;
+            self.ask_password(&head.fields)?;
         }
         Ok(Admission::Request(Admitted { form, scheme, authority, cors }))
     }
@@ -195,11 +195,11 @@ impl Policy {
     ///
     /// [`Refusal::Misdirected`] where the request is for another authority, and as
     /// [`admit`](Self::admit).
-    pub fn admit_inside(&self, tunnel: &Tunnel, parts: &Parts) -> Result<Admission, Refusal> {
-        if parts.method == Method::TRACE {
+    pub fn admit_inside(&self, tunnel: &Tunnel, head: &RequestHead) -> Result<Admission, Refusal> {
+        if head.method == Method::TRACE {
             return Err(Refusal::Trace);
         }
-        let named = match Target::read(parts)? {
+        let named = match Target::read(head)? {
             Target::Connect { .. } => return Err(Refusal::Connect),
             Target::Own { authority, .. } => authority,
             Target::Either { authority, .. } | Target::Absolute { authority, .. } => Some(authority),
@@ -211,8 +211,8 @@ impl Policy {
                 tunnel: tunnel.authority.to_string(),
             });
         }
-        let cors = self.origins.judge(&parts.headers, Scheme::Https, &tunnel.authority)?;
-        if let Some(preflight) = cors.as_ref().and_then(|cors| Preflight::of(parts, cors)) {
+        let cors = self.origins.judge(&head.fields, Scheme::Https, &tunnel.authority)?;
+        if let Some(preflight) = cors.as_ref().and_then(|cors| Preflight::of(head, cors)) {
             return Ok(Admission::Preflight(preflight));
         }
         let authority = tunnel.authority.clone();
@@ -241,24 +241,24 @@ impl Policy {
 
     /// In absolute form over plain HTTP a browser sends neither `Sec-Fetch-*` nor, with a GET,
     /// an `Origin`; its `User-Agent` is all there is to know it by.
-    fn refuse_browser(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn refuse_browser(&self, fields: &Fields) -> Result<(), Refusal> {
         match self.service {
-            Service::Proxy { browsers: false } if origin::is_unmarked_browser(headers) => {
+            Service::Proxy { browsers: false } if origin::is_unmarked_browser(fields) => {
                 Err(Refusal::Browser)
             }
             _ => Ok(()),
         }
     }
 
-    fn ask_password(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn ask_password(&self, fields: &Fields) -> Result<(), Refusal> {
         if self.closed {
             return Err(Refusal::AdminClosed);
         }
         let Some(password) = &self.password else { return Ok(()) };
         match self.service {
-            Service::Proxy { .. } if password::proxy(headers, password) => Ok(()),
+            Service::Proxy { .. } if password::proxy(fields, password) => Ok(()),
             Service::Proxy { .. } => Err(Refusal::ProxyPassword),
-            Service::Admin if password::admin(headers, password) => Ok(()),
+            Service::Admin if password::admin(fields, password) => Ok(()),
             Service::Admin => Err(Refusal::AdminPassword),
         }
     }
@@ -266,18 +266,18 @@ impl Policy {
 
 /// Whether the request came in absolute form and may get a token. In HTTP/2 every request has a
 /// scheme, and only the forwarded ones count.
-fn is_absolute(parts: &Parts, form: Form) -> bool {
+fn is_absolute(head: &RequestHead, form: Form) -> bool {
     match form {
         Form::Absolute { routed } => routed,
-        Form::Origin => parts.version != Version::HTTP_2 && parts.uri.scheme().is_some(),
+        Form::Origin => head.version != Version::HTTP_2 && head.uri.scheme().is_some(),
         _ => false,
     }
 }
 
 /// What orchestrators and Prometheus ask for without knowing names or passwords.
-fn is_probe(parts: &Parts) -> bool {
-    matches!(parts.method, Method::GET | Method::HEAD)
-        && matches!(parts.uri.path(), "/healthz" | "/readyz" | "/metrics")
+fn is_probe(head: &RequestHead) -> bool {
+    matches!(head.method, Method::GET | Method::HEAD)
+        && matches!(head.uri.path(), "/healthz" | "/readyz" | "/metrics")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 // 1: vocabulary
 pub mod authority;
 pub mod clock;
+pub mod message;
 pub mod secret;
 
 // 2: what the user configured

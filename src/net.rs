@@ -34,4 +34,4 @@ pub use self::serve::{Call, Interim, Peer, accept_tls, serve, serve_with};
 pub use self::timer::Deadline;
 pub use self::tls::{ClientTls, TlsError, client_tls, server_tls};
 pub use self::transport::{Stream, Transport};
-pub use self::upgrade::{NoUpgrade, OnUpgrade, Upgraded, on as on_upgrade};
+pub use self::upgrade::{NoUpgrade, OnUpgrade, Upgraded};

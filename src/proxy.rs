@@ -17,16 +17,17 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ::http::header::{AUTHORIZATION, HOST};
-use ::http::{HeaderName, Method, Request, Response, StatusCode, request};
+use ::http::header::AUTHORIZATION;
+use ::http::{Method, StatusCode};
 use bytes::Bytes;
 use http_body_util::Full;
 
 use crate::config::Access;
 use crate::guard::{Admission, Admitted, Cors, Form, Tunnel};
 use crate::http::problem::{Problem, ProblemKind};
-use crate::http::{first, framing, path};
-use crate::net::{Call, DrainWatch, Incoming, OnUpgrade, Patience, on_upgrade};
+use crate::http::{framing, path};
+use crate::message::{Name, Request, RequestHead, Response};
+use crate::net::{Call, DrainWatch, Incoming, OnUpgrade, Patience};
 use crate::oauth::{Authorization, TokenSource};
 use crate::routing::Match;
 use crate::state::{Live, RouteState, State, Surroundings};
@@ -83,22 +84,22 @@ fn handle_inside(
 fn serve(
     worker: Rc<Worker>,
     inside: Option<Arc<Tunnel>>,
-    mut request: Request<Incoming>,
-    call: Call,
+    request: Request<Incoming>,
+    mut call: Call,
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
-    let client = on_upgrade(&mut request);
-    let (mut parts, body) = request.into_parts();
+    let client = std::mem::replace(&mut call.upgrade, OnUpgrade::never());
+    let Request { mut head, body } = request;
     async move {
         let mut cors = None;
-        let mut exchange = Some(Box::new(worker.recorder.begin(parts.method.clone(), parts.uri.clone())));
-        let version = parts.version;
+        let mut exchange = Some(Box::new(worker.recorder.begin(head.method.clone(), head.uri.clone())));
+        let version = head.version;
         let state = worker.live.load_full();
         let relay = Relay { worker: &worker, state: &state, call: &call, inside: inside.as_deref() };
-        let outcome = relay.answer(&mut parts, body, client, &mut cors, &mut exchange).await;
+        let outcome = relay.answer(&mut head, body, client, &mut cors, &mut exchange).await;
         let mut response = body::respond(outcome, exchange, version);
         // Our errors, too, are for the page to read.
         if let Some(cors) = cors {
-            cors.apply(response.headers_mut());
+            cors.apply(&mut response.head.fields);
         }
         Ok(response)
     }
@@ -118,7 +119,7 @@ impl Relay<'_> {
     /// on beyond the response, in a tunnel.
     async fn answer(
         &self,
-        parts: &mut request::Parts,
+        head: &mut RequestHead,
         body: Incoming,
         client: OnUpgrade,
         cors: &mut Option<Cors>,
@@ -127,9 +128,9 @@ impl Relay<'_> {
         if let Some(refusal) = self.call.refusal {
             return Err(error::of_refusal(refusal));
         }
-        note(exchange, parts);
+        note(exchange, head);
 
-        let admitted = match self.admit(parts)? {
+        let admitted = match self.admit(head)? {
             Admission::Request(admitted) => admitted,
             Admission::Preflight(preflight) => return Ok(Answer::Own(preflight.into_response())),
         };
@@ -138,23 +139,23 @@ impl Relay<'_> {
             // In boxes, so that the requests that are many do not carry the room for those that are few.
             Form::Connect { .. } => return Box::pin(self.connect(&admitted, client, exchange)).await,
             Form::Absolute { routed: false } => {
-                return Box::pin(forward::pass_on(self, &admitted, parts, body, client, exchange)).await;
+                return Box::pin(forward::pass_on(self, &admitted, head, body, client, exchange)).await;
             }
             _ => {}
         }
 
-        let target = self.target(&admitted, parts)?;
+        let target = self.target(&admitted, head)?;
         if let Some(exchange) = exchange {
             exchange.set_route(target.route.id);
         }
-        self.check(&target, parts)?;
+        self.check(&target, head)?;
 
-        let source = target.route.source(&parts.headers).map_err(error::of_claim)?;
+        let source = target.route.source(&head.fields).map_err(error::of_claim)?;
         let authorization = self.authorize(&source, exchange).await?;
 
         let via = &self.worker.surroundings.via;
-        let asked = rewrite::request(parts, &target, &authorization, via)?;
-        let mut response = self.send(&target, parts, body, &source, &authorization, exchange).await?;
+        let asked = rewrite::request(head, &target, &authorization, via)?;
+        let mut response = self.send(&target, head, body, &source, &authorization, exchange).await?;
         if let Some(exchange) = exchange {
             exchange.head_arrived();
         }
@@ -166,13 +167,13 @@ impl Relay<'_> {
         Ok(Answer::Relayed(response))
     }
 
-    fn admit(&self, parts: &request::Parts) -> Result<Admission, Problem> {
+    fn admit(&self, head: &RequestHead) -> Result<Admission, Problem> {
         let admission = match self.inside {
             None => self
                 .state
                 .guard
-                .admit(parts, self.call.peer.local, |authority| self.state.is_routed(authority)),
-            Some(tunnel) => self.state.guard.admit_inside(tunnel, parts),
+                .admit(head, self.call.peer.local, |authority| self.state.is_routed(authority)),
+            Some(tunnel) => self.state.guard.admit_inside(tunnel, head),
         };
         admission.map_err(Problem::from)
     }
@@ -190,21 +191,21 @@ impl Relay<'_> {
     }
 
     /// The route that takes the request.
-    fn target(&self, admitted: &Admitted, parts: &request::Parts) -> Result<Target<'_>, Problem> {
-        let path = parts.uri.path();
+    fn target(&self, admitted: &Admitted, head: &RequestHead) -> Result<Target<'_>, Problem> {
+        let path = head.uri.path();
         let authority = admitted.authority();
         let forwarded =
             matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled).then_some(authority);
         let found = match forwarded {
             Some(authority) => {
-                self.state.forward.find(authority, path, &parts.method).unwrap_or(Match::NotFound)
+                self.state.forward.find(authority, path, &head.method).unwrap_or(Match::NotFound)
             }
-            None => self.state.routes.find(Some(authority.host()), path, &parts.method),
+            None => self.state.routes.find(Some(authority.host()), path, &head.method),
         };
         match found {
             Match::Found { target: route, rest_at } => Ok(Target { route, rest_at }),
             Match::MethodNotAllowed { allow } => {
-                let detail = format!("no route for {path} takes {}", parts.method);
+                let detail = format!("no route for {path} takes {}", head.method);
                 Err(Problem::new(ProblemKind::MethodNotAllowed, detail).with_allow(allow))
             }
             Match::NotFound => Err(error::no_route(self.state, forwarded, path)),
@@ -212,17 +213,17 @@ impl Relay<'_> {
     }
 
     /// What a route refuses before a token is asked for.
-    fn check(&self, target: &Target<'_>, parts: &request::Parts) -> Result<(), Problem> {
+    fn check(&self, target: &Target<'_>, head: &RequestHead) -> Result<(), Problem> {
         let route = &target.route.config;
-        let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let reads = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if route.access == Access::ReadOnly && !reads {
-            return Err(error::read_only(route, &parts.method));
+            return Err(error::read_only(route, &head.method));
         }
-        let rest = parts.uri.path().get(target.rest_at..).unwrap_or_default();
+        let rest = head.uri.path().get(target.rest_at..).unwrap_or_default();
         path::check(rest).map_err(|climb| Problem::new(ProblemKind::PathClimbs, climb.to_string()))?;
-        framing::check(parts.version, &parts.headers)
+        framing::check(head.version, &head.fields)
             .map_err(|error| Problem::new(ProblemKind::Framing, error.to_string()))?;
-        if self.worker.surroundings.via.is_loop(&parts.headers) {
+        if self.worker.surroundings.via.is_loop(&head.fields) {
             return Err(error::looping(route));
         }
         Ok(())
@@ -251,7 +252,7 @@ impl Relay<'_> {
     async fn send(
         &self,
         target: &Target<'_>,
-        parts: &mut request::Parts,
+        head: &mut RequestHead,
         body: Incoming,
         source: &Arc<TokenSource>,
         authorization: &Authorization,
@@ -261,7 +262,7 @@ impl Relay<'_> {
         let claims = target.route.config.claim_headers().cloned();
         let body = RequestBody::streaming(body).without_trailers(claims);
         let replay = body.replay();
-        let response = self.send_to(origin, parts, body, exchange).await?;
+        let response = self.send_to(origin, head, body, exchange).await?;
         if response.status() != StatusCode::UNAUTHORIZED || !source.rejected(authorization.serial) {
             return Ok(response);
         }
@@ -269,15 +270,15 @@ impl Relay<'_> {
         // Where no other token is to be had, the API's own 401 says more than we could.
         let Ok(fresh) = Box::pin(source.authorization()).await else { return Ok(response) };
         drop(response);
-        parts.headers.insert(AUTHORIZATION, fresh.header);
-        Box::pin(self.send_to(origin, parts, body, exchange)).await
+        head.fields.insert(AUTHORIZATION, fresh.header);
+        Box::pin(self.send_to(origin, head, body, exchange)).await
     }
 
     /// Sends a request once, and notes on the record where the time goes.
     async fn send_to(
         &self,
         origin: &Origin,
-        head: &request::Parts,
+        head: &RequestHead,
         body: RequestBody,
         exchange: &mut Option<Box<Exchange>>,
     ) -> Result<Response<ResponseBody>, Problem> {
@@ -290,31 +291,24 @@ impl Relay<'_> {
         let sent = self.worker.pool.send(connector, origin, head, body, &self.call.interim).await;
         if let Some(exchange) = exchange {
             match &sent {
-                Ok(response) => {
-                    if let Some(Connecting(took)) = response.extensions().get() {
-                        exchange.connecting_took(*took);
-                    }
-                }
+                Ok((_, Connecting(took))) => exchange.connecting_took(*took),
                 Err(error) if error.is_connecting() => exchange.connected(),
                 Err(_) => {}
             }
         }
-        let response = sent.map_err(error::of_upstream)?;
+        let (response, _) = sent.map_err(error::of_upstream)?;
         Ok(response.map(|body| body.within(patience.body)))
     }
 }
 
-/// W3C Trace Context §3.2.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
 /// What the record of the exchange says of the request's head.
-fn note(exchange: &mut Option<Box<Exchange>>, parts: &request::Parts) {
+fn note(exchange: &mut Option<Box<Exchange>>, head: &RequestHead) {
     let Some(exchange) = exchange else { return };
-    if let Some(host) = first(&parts.headers, &HOST) {
-        exchange.set_host(host.clone());
+    if let Some(host) = head.fields.first_shared(Name::Host) {
+        exchange.set_host(host);
     }
-    if let Some(parent) = first(&parts.headers, &TRACEPARENT) {
-        exchange.set_trace(TraceId::from_traceparent(parent.as_bytes()));
+    if let Some(parent) = head.fields.first(Name::Traceparent) {
+        exchange.set_trace(TraceId::from_traceparent(parent));
     }
 }
 
@@ -323,11 +317,11 @@ fn note(exchange: &mut Option<Box<Exchange>>, parts: &request::Parts) {
 /// # Errors
 ///
 /// The guard's refusal.
-pub fn admit_admin(live: &Live, request: &request::Parts, call: &Call) -> Result<(), Problem> {
+pub fn admit_admin(live: &Live, head: &RequestHead, call: &Call) -> Result<(), Problem> {
     if let Some(refusal) = call.refusal {
         return Err(error::of_refusal(refusal));
     }
-    match live.load().admin_guard.admit(request, call.peer.local, |_| false)? {
+    match live.load().admin_guard.admit(head, call.peer.local, |_| false)? {
         Admission::Request(_) => Ok(()),
         // A page of an allowed origin may use the proxy; the status page is not for it.
         Admission::Preflight(_) => {

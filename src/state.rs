@@ -13,8 +13,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ::http::HeaderMap;
-
 use crate::authority::Authority;
 use crate::ca::{self, Ca, CaError, Leaves, RoutedNames};
 use crate::clock::Clock;
@@ -22,6 +20,7 @@ use crate::config::{Config, Listen, Route, SecretSourceError, UpstreamSettings};
 use crate::guard::{Policy, Service, Settings};
 use crate::http::via::Via;
 use crate::keys::{KeyError, SigningKey};
+use crate::message::Fields;
 use crate::net::Patience;
 use crate::oauth::{TokenHttp, TokenSource, TokenSources};
 use crate::routing::{ForwardTable, Pattern, RouteTable};
@@ -246,8 +245,8 @@ impl RouteState {
     }
 
     /// The source of the token for a request with these headers.
-    pub fn source(&self, headers: &HeaderMap) -> Result<Arc<TokenSource>, ClaimError> {
-        self.identities.source(headers)
+    pub fn source(&self, fields: &Fields) -> Result<Arc<TokenSource>, ClaimError> {
+        self.identities.source(fields)
     }
 }
 

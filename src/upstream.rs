@@ -22,10 +22,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Response, header, request};
+use http::Method;
 
 use self::pool::{Checkout, Connected, Hosts};
-use crate::http::first;
+use crate::message::{Name, RequestHead, Response};
 use crate::net::Interim;
 use crate::telemetry::Recorder;
 
@@ -49,8 +49,7 @@ const MAX_IN_VAIN: usize = 3;
 #[derive(Clone)]
 pub struct Pool(Rc<Hosts>);
 
-/// How long it took to get a connection: an extension of responses to requests for which the pool
-/// had none.
+/// How long it took to get a connection: zero where the pool had one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connecting(pub Duration);
 
@@ -92,13 +91,13 @@ impl Pool {
         &self,
         connector: &Connector,
         origin: &Origin,
-        head: &request::Parts,
+        head: &RequestHead,
         mut body: RequestBody,
         interim: &Interim,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
+    ) -> Result<(Response<ResponseBody>, Connecting), UpstreamError> {
         let host = self.0.host(connector, origin);
         let timeout = connector.response_timeout();
-        let mut http1_only = first(&head.headers, &header::UPGRADE).is_some();
+        let mut http1_only = head.fields.has(Name::Upgrade);
         let mut unsent = 0;
         let mut opened_in_vain = 0;
         let mut fresh = false;
@@ -113,7 +112,7 @@ impl Pool {
                     let may_repeat = reused && !fresh && is_idempotent(&head.method);
                     let exchange = connection.exchange(head, body, &host, origin, timeout, interim);
                     let failure = match exchange.await {
-                        Ok(response) => return Ok(timed(response, connecting)),
+                        Ok(response) => return Ok((response, Connecting(connecting))),
                         Err(failure) => failure,
                     };
                     if let Some(back) = failure.unsent.filter(|_| unsent < MAX_UNSENT) {
@@ -132,7 +131,7 @@ impl Pool {
                 }
                 Connected::Http2(connection) => {
                     let failure = match connection.exchange(head, body, origin, timeout, interim).await {
-                        Ok(response) => return Ok(timed(response, connecting)),
+                        Ok(response) => return Ok((response, Connecting(connecting))),
                         Err(failure) => failure,
                     };
                     let again = if let Some(most) = failure.unprocessed {
@@ -151,13 +150,6 @@ impl Pool {
             }
         }
     }
-}
-
-fn timed(mut response: Response<ResponseBody>, connecting: Duration) -> Response<ResponseBody> {
-    if connecting > Duration::ZERO {
-        response.extensions_mut().insert(Connecting(connecting));
-    }
-    response
 }
 
 /// RFC 9110 §9.2.2.

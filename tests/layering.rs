@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FLOORS: &[(u8, &[&str])] = &[
-    (1, &["authority", "clock", "secret"]),
+    (1, &["authority", "clock", "message", "secret"]),
     (2, &["config"]),
     (3, &["http", "keys", "net", "telemetry"]),
     (4, &["ca", "guard", "oauth", "routing", "sandbox", "upstream"]),

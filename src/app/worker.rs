@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use ::http::{Request, Response};
+use ::http::Response;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{Admin, AdminBody};
 use crate::clock;
+use crate::message::Request;
 use crate::net::{self, Accepted, Call, DrainWatch, Incoming, Listener, Peer, Phase};
 use crate::proxy::{self, Worker};
 use crate::state::{Live, Surroundings};
@@ -170,10 +171,9 @@ pub(super) async fn serve_admin(listener: Listener, page: Admin, live: Arc<Live>
 }
 
 async fn admin(page: &Admin, live: &Live, request: Request<Incoming>, call: Call) -> Response<AdminBody> {
-    let (parts, body) = request.into_parts();
-    match proxy::admit_admin(live, &parts, &call) {
-        Ok(()) => page.handle(Request::from_parts(parts, body)).await,
-        Err(problem) => page.refuse(problem, &parts.method),
+    match proxy::admit_admin(live, &request.head, &call) {
+        Ok(()) => page.handle(request.into()).await,
+        Err(problem) => page.refuse(problem, &request.head.method),
     }
 }
 

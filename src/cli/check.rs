@@ -18,8 +18,6 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ::http::HeaderMap;
-
 use self::report::{Finding, Report};
 use super::args::{CheckArgs, Global};
 use super::failure::{Failure, Outcome};
@@ -29,6 +27,7 @@ use super::{process, setup};
 use crate::clock::Clock;
 use crate::config::{Config, GrantTemplate};
 use crate::keys::SigningKey;
+use crate::message::Fields;
 use crate::oauth::{Identity, Setup, TokenSources};
 use crate::state::{BuildError, Template, WayOut};
 
@@ -147,7 +146,7 @@ fn errands<'a>(
             continue;
         };
         let template = Template::new(grant, key, sources);
-        let identity = template.identity(&HeaderMap::new()).ok();
+        let identity = template.identity(&Fields::new()).ok();
         errands.push(Errand { name, template, key, identity });
     }
     Ok(errands)

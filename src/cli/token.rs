@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue};
+use ::http::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::args::{Global, TokenArgs};
@@ -11,6 +11,7 @@ use super::failure::{Failure, Outcome};
 use super::{print_line, process, setup};
 use crate::clock::Clock;
 use crate::config::{Config, GrantTemplate};
+use crate::message::Fields;
 use crate::oauth::{self, Identity, Language, Observer, Setup, TokenError, TokenSources};
 use crate::state::{self, Template, WayOut};
 
@@ -23,7 +24,7 @@ pub(super) fn run(global: &Global, args: &TokenArgs) -> Outcome {
     process::runtime()?.block_on(ask(&config, grant, &headers, args))
 }
 
-async fn ask(config: &Config, grant: GrantTemplate, headers: &HeaderMap, args: &TokenArgs) -> Outcome {
+async fn ask(config: &Config, grant: GrantTemplate, headers: &Fields, args: &TokenArgs) -> Outcome {
     let clock = Clock::system();
     let key = state::load_key(&grant.client, clock.wall()).map_err(setup::of_build)?;
     let way_out = WayOut::open(config).map_err(setup::of_build)?;
@@ -95,8 +96,8 @@ fn chosen(config: &Config, args: &TokenArgs) -> Result<GrantTemplate, Failure> {
     }
 }
 
-fn headers(lines: &[String]) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::new();
+fn headers(lines: &[String]) -> Result<Fields, Failure> {
+    let mut headers = Fields::new();
     for line in lines {
         let parsed = line.split_once(':').and_then(|(name, value)| {
             Some((name.trim().parse::<HeaderName>().ok()?, value.trim().parse::<HeaderValue>().ok()?))

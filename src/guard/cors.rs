@@ -4,11 +4,12 @@ use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, VARY,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, VARY,
 };
-use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, StatusCode};
 use http_body_util::Full;
+
+use crate::message::{Fields, RequestHead, Response, ResponseHead};
 
 /// Private Network Access: a page of the public web that calls a local address.
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
@@ -36,33 +37,32 @@ impl Cors {
 
     /// Lets the page read a response, in place of what the upstream says about origins: the
     /// page's origin is not the upstream's to know.
-    pub fn apply(&self, headers: &mut HeaderMap) {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.origin.clone());
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
-        headers.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
-        headers.append(VARY, HeaderValue::from_static("Origin"));
+    pub fn apply(&self, fields: &mut Fields) {
+        fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.origin.clone());
+        fields.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+        fields.remove_named(&ACCESS_CONTROL_ALLOW_CREDENTIALS);
+        fields.append(VARY, HeaderValue::from_static("Origin"));
     }
 }
 
 impl Preflight {
-    pub(super) fn of(parts: &Parts, cors: &Cors) -> Option<Self> {
-        if parts.method != Method::OPTIONS {
+    pub(super) fn of(head: &RequestHead, cors: &Cors) -> Option<Self> {
+        if head.method != Method::OPTIONS {
             return None;
         }
-        let method = parts.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.clone();
+        let value = |name| HeaderValue::from_maybe_shared(head.fields.first_named(name)?).ok();
+        let method = value(&ACCESS_CONTROL_REQUEST_METHOD)?;
         Some(Self {
             cors: cors.clone(),
             method,
-            headers: parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned(),
-            private_network: parts.headers.contains_key(REQUEST_PRIVATE_NETWORK),
+            headers: value(&ACCESS_CONTROL_REQUEST_HEADERS),
+            private_network: value(&REQUEST_PRIVATE_NETWORK).is_some(),
         })
     }
 
     /// 204: what was asked for is allowed. Whether a route takes it is told when it comes.
     pub fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        let headers = response.headers_mut();
+        let mut headers = Fields::new();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.cors.origin);
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, self.method);
         if let Some(names) = self.headers {
@@ -76,6 +76,8 @@ impl Preflight {
             VARY,
             HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
         );
-        response
+        let head =
+            ResponseHead { status: StatusCode::NO_CONTENT, fields: headers, ..ResponseHead::default() };
+        Response { head: Box::new(head), body: Full::default() }
     }
 }

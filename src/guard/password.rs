@@ -3,11 +3,9 @@
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHORIZATION};
 use zeroize::Zeroizing;
 
-use crate::http::single;
+use crate::message::{Fields, Name};
 use crate::secret::Secret;
 
 /// Some clients leave the padding out.
@@ -17,8 +15,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Whether `Proxy-Authorization` holds the password, as Basic or Bearer.
-pub(super) fn proxy(headers: &HeaderMap, password: &Secret<String>) -> bool {
-    let Some((scheme, credentials)) = credentials(headers, PROXY_AUTHORIZATION) else { return false };
+pub(super) fn proxy(fields: &Fields, password: &Secret<String>) -> bool {
+    let Some((scheme, credentials)) = credentials(fields, Name::ProxyAuthorization) else { return false };
     if scheme.eq_ignore_ascii_case(b"Bearer") {
         return password.matches(credentials);
     }
@@ -26,14 +24,14 @@ pub(super) fn proxy(headers: &HeaderMap, password: &Secret<String>) -> bool {
 }
 
 /// Whether `Authorization` holds the password, as Basic: what a browser asks its user for.
-pub(super) fn admin(headers: &HeaderMap, password: &Secret<String>) -> bool {
-    let Some((scheme, credentials)) = credentials(headers, AUTHORIZATION) else { return false };
+pub(super) fn admin(fields: &Fields, password: &Secret<String>) -> bool {
+    let Some((scheme, credentials)) = credentials(fields, Name::Authorization) else { return false };
     scheme.eq_ignore_ascii_case(b"Basic") && basic(credentials, password)
 }
 
 /// Scheme and the rest (RFC 9110 §11.4); `None` where the field is missing or repeated.
-fn credentials(headers: &HeaderMap, name: HeaderName) -> Option<(&[u8], &[u8])> {
-    let value = single(headers, &name).ok()??.as_bytes();
+fn credentials(fields: &Fields, name: Name) -> Option<(&[u8], &[u8])> {
+    let value = fields.single(name).ok()??;
     let space = value.iter().position(|byte| *byte == b' ')?;
     Some((&value[..space], value[space..].trim_ascii()))
 }

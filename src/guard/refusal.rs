@@ -1,7 +1,5 @@
 //! What the guard says no to, and how it says so.
 
-use http::HeaderValue;
-
 use super::TargetError;
 use crate::authority::Authority;
 use crate::http::problem::{Problem, ProblemKind};
@@ -58,11 +56,11 @@ impl Refusal {
         Self::Host { host: authority.host().to_string() }
     }
 
-    pub(super) fn origin(origin: &HeaderValue) -> Self {
+    pub(super) fn origin(origin: &[u8]) -> Self {
         Self::Origin { origin: quoted(origin) }
     }
 
-    pub(super) fn site(site: &HeaderValue) -> Self {
+    pub(super) fn site(site: &[u8]) -> Self {
         Self::Site { site: quoted(site) }
     }
 
@@ -101,6 +99,6 @@ impl From<Refusal> for Problem {
     }
 }
 
-fn quoted(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).chars().take(MAX_QUOTED).collect()
+fn quoted(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).chars().take(MAX_QUOTED).collect()
 }

@@ -1,14 +1,12 @@
 //! Where a request is for, by its target and `Host` (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113
 //! §8.3.1). They are parsed here, once, and must agree.
 
-use http::header::HOST;
-use http::request::Parts;
-use http::{HeaderValue, Method, Uri, Version};
+use http::{Method, Uri, Version};
 
 use super::Form;
 use crate::authority::{Authority, AuthorityError};
 use crate::config::Scheme;
-use crate::http::single;
+use crate::message::{Name, RequestHead};
 
 /// Why target and `Host` do not say where a request is for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,25 +70,25 @@ pub fn connect_target(text: &str) -> Result<Authority, TargetError> {
 }
 
 impl Target {
-    pub(super) fn read(parts: &Parts) -> Result<Self, TargetError> {
-        let host = single(&parts.headers, &HOST).map_err(|_| TargetError::SeveralHosts)?;
-        let uri = &parts.uri;
+    pub(super) fn read(head: &RequestHead) -> Result<Self, TargetError> {
+        let host = head.fields.single(Name::Host).map_err(|_| TargetError::SeveralHosts)?;
+        let uri = &head.uri;
         // RFC 9112 §3.2: 400 to an HTTP/1.1 request without Host, whatever the form.
-        if host.is_none() && parts.version == Version::HTTP_11 {
+        if host.is_none() && head.version == Version::HTTP_11 {
             return Err(TargetError::NoHost);
         }
-        if parts.method == Method::CONNECT {
+        if head.method == Method::CONNECT {
             return Self::connect(uri, host);
         }
         match (uri.scheme_str(), uri.authority()) {
-            (None, None) => Self::own(parts, host),
+            (None, None) => Self::own(head, host),
             (Some(scheme), Some(authority)) => {
                 let scheme = match scheme {
                     "http" => Scheme::Http,
                     "https" => Scheme::Https,
                     _ => return Err(TargetError::Scheme),
                 };
-                let http2 = parts.version == Version::HTTP_2;
+                let http2 = head.version == Version::HTTP_2;
                 let authority = match authority.as_str().parse() {
                     Err(AuthorityError::Ipv4) if http2 => {
                         return Err(TargetError::NumericHost(authority.as_str().to_owned()));
@@ -99,7 +97,7 @@ impl Target {
                 };
                 agree(&authority, host, scheme.default_port())?;
                 if http2 {
-                    Ok(Self::Either { form: own_form(parts)?, scheme, authority })
+                    Ok(Self::Either { form: own_form(head)?, scheme, authority })
                 } else {
                     Ok(Self::Absolute { scheme, authority })
                 }
@@ -108,22 +106,22 @@ impl Target {
         }
     }
 
-    fn own(parts: &Parts, host: Option<&HeaderValue>) -> Result<Self, TargetError> {
-        let form = own_form(parts)?;
+    fn own(head: &RequestHead, host: Option<&[u8]>) -> Result<Self, TargetError> {
+        let form = own_form(head)?;
         let Some(host) = host else {
             // Only HTTP/1.0 may leave the authority out altogether.
-            let http2 = parts.version == Version::HTTP_2;
+            let http2 = head.version == Version::HTTP_2;
             return if http2 { Err(TargetError::NoHost) } else { Ok(Self::Own { form, authority: None }) };
         };
-        let text = host.to_str().map_err(|_| TargetError::Host(AuthorityError::Character))?;
-        match text.parse() {
+        let text = text(host)?;
+        match Authority::parse_again(text) {
             Ok(authority) => Ok(Self::Own { form, authority: Some(authority) }),
             Err(AuthorityError::Ipv4) => Err(TargetError::NumericHost(text.to_owned())),
             Err(error) => Err(TargetError::Host(error)),
         }
     }
 
-    fn connect(uri: &Uri, host: Option<&HeaderValue>) -> Result<Self, TargetError> {
+    fn connect(uri: &Uri, host: Option<&[u8]>) -> Result<Self, TargetError> {
         let authority = uri.authority().ok_or(TargetError::Connect)?;
         // `CONNECT http://host:80/`, and the extended CONNECT of HTTP/2 (RFC 8441).
         if uri.scheme().is_some() {
@@ -137,20 +135,25 @@ impl Target {
     }
 }
 
-fn own_form(parts: &Parts) -> Result<Form, TargetError> {
-    match parts.uri.path() {
-        "*" if parts.method == Method::OPTIONS => Ok(Form::Asterisk),
+fn own_form(head: &RequestHead) -> Result<Form, TargetError> {
+    match head.uri.path() {
+        "*" if head.method == Method::OPTIONS => Ok(Form::Asterisk),
         path if path.starts_with('/') => Ok(Form::Origin),
         _ => Err(TargetError::Form),
     }
 }
 
+/// A `Host` beyond ASCII is none (RFC 9110 §7.2).
+fn text(host: &[u8]) -> Result<&str, TargetError> {
+    let text = str::from_utf8(host).ok().filter(|text| text.is_ascii());
+    text.ok_or(TargetError::Host(AuthorityError::Character))
+}
+
 /// `Host` beside a target with an authority must say the same (RFC 9112 §3.2.2 would have it
 /// ignored; a request that says two things is not worth guessing about).
-fn agree(target: &Authority, host: Option<&HeaderValue>, default_port: u16) -> Result<(), TargetError> {
+fn agree(target: &Authority, host: Option<&[u8]>, default_port: u16) -> Result<(), TargetError> {
     let Some(host) = host else { return Ok(()) };
-    let text = host.to_str().map_err(|_| TargetError::Host(AuthorityError::Character))?;
-    let host: Authority = text.parse().map_err(TargetError::Host)?;
+    let host: Authority = text(host)?.parse().map_err(TargetError::Host)?;
     if !target.agrees_with(&host, default_port) {
         return Err(TargetError::Mismatch { target: target.clone(), host });
     }

@@ -4,9 +4,9 @@
 //! one value. Read them before hop-by-hop fields are stripped, or a `Connection` line could name
 //! them away.
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
-use super::single as single_line;
+use crate::message::Fields;
 
 /// Why a header gives no value for a claim. None of these shows the value: it may be a national
 /// identity number.
@@ -30,9 +30,14 @@ pub enum ClaimHeaderError {
 /// # Errors
 ///
 /// Where the header is missing, empty, repeated, or not printable ASCII.
-pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, ClaimHeaderError> {
-    let line = single_line(headers, name).map_err(|_| ClaimHeaderError::Repeated)?;
-    let text = line.ok_or(ClaimHeaderError::Missing)?.to_str().map_err(|_| ClaimHeaderError::NotText)?.trim();
+pub fn single<'a>(fields: &'a Fields, name: &'a HeaderName) -> Result<&'a str, ClaimHeaderError> {
+    let line = fields.single_named(name).map_err(|_| ClaimHeaderError::Repeated)?;
+    let line = line.ok_or(ClaimHeaderError::Missing)?;
+    // As `HeaderValue::to_str` has it: tabs are text, too.
+    if !line.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
+        return Err(ClaimHeaderError::NotText);
+    }
+    let text = str::from_utf8(line).map_err(|_| ClaimHeaderError::NotText)?.trim();
     if text.is_empty() {
         return Err(ClaimHeaderError::Empty);
     }
@@ -61,9 +66,9 @@ mod tests {
             (&["1,2"], Err(ClaimHeaderError::Repeated)),
             (&["1\u{e6}"], Err(ClaimHeaderError::NotText)),
         ] {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::new();
             for line in lines {
-                headers.append(&name, http::HeaderValue::from_bytes(line.as_bytes()).unwrap());
+                headers.append(name.clone(), http::HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
             assert_eq!(single(&headers, &name), expected, "{lines:?}");
         }

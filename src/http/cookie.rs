@@ -1,26 +1,28 @@
 //! `Cookie` lines, which HTTP/2 lets a client split and HTTP/1.1 does not.
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::{COOKIE, HeaderValue};
+
+use crate::message::{Fields, Name};
 
 /// Joins several `Cookie` lines into one with `; ` (RFC 9113 §8.2.3). One line, or none, stays
 /// as it is.
-pub fn join(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(COOKIE).iter();
-    if lines.next().is_none() || lines.next().is_none() {
+pub fn join(fields: &mut Fields) {
+    if fields.all(Name::Cookie).nth(1).is_none() {
         return;
     }
-    let lines: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let lines: Vec<&[u8]> = fields.all(Name::Cookie).collect();
     let mut joined = HeaderValue::from_bytes(&lines.join(&b"; "[..]))
-        .expect("header values joined with printable characters are a header value");
-    joined.set_sensitive(headers.get_all(COOKIE).iter().any(HeaderValue::is_sensitive));
-    headers.insert(COOKIE, joined);
+        .expect("field values joined with printable characters are a field value");
+    let of_cookies = fields.iter().filter(|field| field.known == Name::Cookie);
+    joined.set_sensitive(of_cookies.filter_map(|field| field.own).any(HeaderValue::is_sensitive));
+    fields.insert(COOKIE, joined);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn cookies(lines: &[&str]) -> HeaderMap {
+    fn cookies(lines: &[&str]) -> Fields {
         lines.iter().map(|line| (COOKIE, line.parse().unwrap())).collect()
     }
 
@@ -37,9 +39,13 @@ mod tests {
 
     #[test]
     fn what_was_sensitive_stays_so() {
-        let mut headers = cookies(&["a=1", "b=2"]);
-        headers.iter_mut().for_each(|(_, value)| value.set_sensitive(true));
-        join(&mut headers);
-        assert!(headers[COOKIE].is_sensitive());
+        let sensitive = |value| {
+            let mut value = HeaderValue::from_static(value);
+            value.set_sensitive(true);
+            (COOKIE, value)
+        };
+        let mut fields: Fields = ["a=1", "b=2"].into_iter().map(sensitive).collect();
+        join(&mut fields);
+        assert!(fields.iter().all(|field| field.own.is_some_and(HeaderValue::is_sensitive)));
     }
 }

@@ -4,10 +4,9 @@
 //! origin, HTTP/2 included. What fails here is answered with 400 and the connection closed, for
 //! nobody knows where the next message begins.
 
-use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
-use http::{HeaderValue, Version};
+use http::Version;
 
-use super::single;
+use crate::message::{Fields, Name};
 
 /// Why the length of a message cannot be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,34 +36,36 @@ pub enum Framing {
 /// # Errors
 ///
 /// Everything that two readers could understand differently, repeated lines that agree included.
-pub fn check(version: Version, headers: &HeaderMap) -> Result<Framing, FramingError> {
-    let length = single(headers, &CONTENT_LENGTH).map_err(|_| FramingError::ContentLength)?;
-    let coding = single(headers, &TRANSFER_ENCODING).map_err(|_| FramingError::TransferEncoding)?;
+pub fn check(version: Version, fields: &Fields) -> Result<Framing, FramingError> {
+    let length = fields.single(Name::ContentLength).map_err(|_| FramingError::ContentLength)?;
+    let coding = fields.single(Name::TransferEncoding).map_err(|_| FramingError::TransferEncoding)?;
     match (length, coding) {
         (None, None) => Ok(Framing::Unstated),
         (Some(_), Some(_)) => Err(FramingError::Both),
         (Some(length), None) => content_length(length).map(Framing::Length),
         (None, Some(_)) if version != Version::HTTP_11 => Err(FramingError::Version),
-        (None, Some(coding)) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (None, Some(_)) => Err(FramingError::TransferEncoding),
     }
 }
 
-fn content_length(value: &HeaderValue) -> Result<u64, FramingError> {
-    let digits = value.as_bytes();
+fn content_length(digits: &[u8]) -> Result<u64, FramingError> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(FramingError::ContentLength);
     }
     // All digits, so this fails only where the number is beyond 64 bits.
-    value.to_str().ok().and_then(|text| text.parse().ok()).ok_or(FramingError::ContentLength)
+    str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).ok_or(FramingError::ContentLength)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use http::header::CONTENT_LENGTH;
+
     use super::*;
 
     fn checked(version: Version, lines: &[(&str, &str)]) -> Result<Framing, FramingError> {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for (name, value) in lines {
             headers.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
@@ -84,7 +85,7 @@ mod tests {
         for value in ["", "+5", "-1", "0x5", "1,1", "1, 1", "5 ", "5\t5", "1e3", "١", "18446744073709551616"]
         {
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
-            let headers = HeaderMap::from_iter([(CONTENT_LENGTH, value.clone())]);
+            let headers = Fields::from_iter([(CONTENT_LENGTH, value.clone())]);
             assert_eq!(check(Version::HTTP_11, &headers), Err(FramingError::ContentLength), "{value:?}");
         }
         let twice = [("content-length", "5"), ("content-length", "5")];

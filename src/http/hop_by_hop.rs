@@ -5,12 +5,9 @@
 //! afterwards, so whatever the proxy itself wants to know from the client's fields (claims,
 //! `Via` of a loop) is read first.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE};
 
-use super::list;
+use crate::message::{Fields, Name};
 
 /// Which way a message travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,112 +37,91 @@ pub struct Upgrade {
 /// - `Proxy-Status` of a response stays; in spite of its name it is end-to-end (RFC 9209 §2).
 ///
 /// `Trailer` is end-to-end too. To carry an upgrade out, put it back with [`Upgrade::put_on`].
-pub fn strip(headers: &mut HeaderMap, direction: Direction) -> Option<Upgrade> {
-    let found = Found::scan(headers, direction);
+pub fn strip(fields: &mut Fields, direction: Direction) -> Option<Upgrade> {
+    // Most messages have none of them.
+    if !fields.may_have_any(HOP_BY_HOP) {
+        return None;
+    }
     let mut upgrade = None;
-    if found.connection && is_about_connection_alone(headers) {
-        headers.remove(CONNECTION);
-    } else if found.connection {
-        let nominated: Vec<HeaderName> = nominated(headers).collect();
-        if found.upgrade && names_upgrade(headers) {
-            upgrade = Upgrade::of(headers);
+    if fields.has(Name::Connection) {
+        let nominated: Vec<HeaderName> = nominated(fields).collect();
+        if names_upgrade(fields) {
+            upgrade = Upgrade::of(fields);
         }
         for name in nominated {
-            headers.remove(name);
+            fields.remove_named(&name);
         }
-        headers.remove(CONNECTION);
+        fields.remove(Name::Connection);
     }
-    if found.te {
-        let trailers = direction == Direction::Request && accepts_trailers(headers);
-        headers.remove(TE);
+    if fields.has(Name::Te) {
+        let trailers = direction == Direction::Request && accepts_trailers(fields);
+        fields.remove(Name::Te);
         if trailers {
-            headers.insert(TE, HeaderValue::from_static("trailers"));
+            fields.append(TE, HeaderValue::from_static("trailers"));
         }
     }
-    if found.transfer_encoding {
-        headers.remove(TRANSFER_ENCODING);
+    for name in [
+        Name::TransferEncoding,
+        Name::Upgrade,
+        Name::KeepAlive,
+        Name::Http2Settings,
+        Name::Proxy,
+        Name::ProxyAuthorization,
+    ] {
+        fields.remove(name);
     }
-    if found.upgrade {
-        headers.remove(UPGRADE);
-    }
-    for name in found.others {
-        headers.remove(name);
+    if direction == Direction::Request {
+        fields.remove(Name::ProxyStatus);
     }
     upgrade
 }
+
+/// What [`strip`] looks for.
+const HOP_BY_HOP: u32 = Name::Connection.bit()
+    | Name::Te.bit()
+    | Name::TransferEncoding.bit()
+    | Name::Upgrade.bit()
+    | Name::KeepAlive.bit()
+    | Name::Http2Settings.bit()
+    | Name::Proxy.bit()
+    | Name::ProxyAuthorization.bit()
+    | Name::ProxyStatus.bit();
 
 /// Removes from a trailer section what may not stand in one (RFC 9110 §6.5.1): hop-by-hop fields,
 /// framing, routing and credentials. A recipient that merges trailers into the head would
 /// otherwise be told things that the head was cleansed of.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
-    strip(trailers, Direction::Response);
-    for name in [AUTHORIZATION, CONTENT_LENGTH, HOST, TRAILER] {
-        trailers.remove(name);
+    let mut fields = Fields::from(std::mem::take(trailers));
+    strip(&mut fields, Direction::Response);
+    for name in [Name::Authorization, Name::ContentLength, Name::Host, Name::Trailer] {
+        fields.remove(name);
     }
-}
-
-/// What one pass over the names saw, so that fields that are not there cost no look-up.
-#[derive(Default)]
-struct Found {
-    connection: bool,
-    te: bool,
-    transfer_encoding: bool,
-    upgrade: bool,
-    /// `Keep-Alive`, `HTTP2-Settings` and `Proxy-*`; mostly empty, and then not allocated.
-    others: Vec<HeaderName>,
-}
-
-impl Found {
-    fn scan(headers: &HeaderMap, direction: Direction) -> Self {
-        let mut found = Self::default();
-        for name in headers.keys() {
-            match name.as_str() {
-                "connection" => found.connection = true,
-                "te" => found.te = true,
-                "transfer-encoding" => found.transfer_encoding = true,
-                "upgrade" => found.upgrade = true,
-                "proxy-status" if direction == Direction::Response => {}
-                "keep-alive" | "http2-settings" => found.others.push(name.clone()),
-                other if other.starts_with("proxy-") => found.others.push(name.clone()),
-                _ => {}
-            }
-        }
-        found
-    }
-}
-
-/// Whether `Connection` says no more than nearly all do: nothing that names a field.
-fn is_about_connection_alone(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(CONNECTION).iter();
-    let plain = |line: &HeaderValue| {
-        let line = line.as_bytes();
-        line.eq_ignore_ascii_case(b"keep-alive") || line.eq_ignore_ascii_case(b"close")
-    };
-    lines.next().is_some_and(plain) && lines.next().is_none()
+    *trailers = HeaderMap::from(&fields);
 }
 
 /// The fields that `Connection` names and that nothing else here takes care of.
-fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
-    list(headers, CONNECTION)
+fn nominated(fields: &Fields) -> impl Iterator<Item = HeaderName> {
+    fields
+        .list(Name::Connection)
         .filter(|option| {
             let handled: [&[u8]; 4] = [b"keep-alive", b"close", b"upgrade", b"te"];
             !handled.iter().any(|name| option.eq_ignore_ascii_case(name))
         })
+        .filter(|option| Name::of(option) != Name::ContentLength)
         .filter_map(|option| HeaderName::from_bytes(option).ok())
-        .filter(|name| *name != CONTENT_LENGTH)
 }
 
-fn names_upgrade(headers: &HeaderMap) -> bool {
-    list(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+fn names_upgrade(fields: &Fields) -> bool {
+    fields.list(Name::Connection).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
 }
 
-fn accepts_trailers(headers: &HeaderMap) -> bool {
-    list(headers, TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+fn accepts_trailers(fields: &Fields) -> bool {
+    fields.list(Name::Te).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
 impl Upgrade {
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        let protocols: Vec<&[u8]> = list(headers, UPGRADE).filter(|name| may_be_carried(name)).collect();
+    fn of(fields: &Fields) -> Option<Self> {
+        let protocols: Vec<&[u8]> = fields.list(Name::Upgrade).filter(|name| may_be_carried(name)).collect();
         if protocols.is_empty() {
             return None;
         }
@@ -159,9 +135,9 @@ impl Upgrade {
     }
 
     /// Puts `Connection: upgrade` and `Upgrade` on a message that carries the upgrade on.
-    pub fn put_on(&self, headers: &mut HeaderMap) {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, self.protocols.clone());
+    pub fn put_on(&self, fields: &mut Fields) {
+        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.insert(UPGRADE, self.protocols.clone());
     }
 
     /// Whether `answer`, the upgrade of a 101, switches to nothing but what was asked for here.

@@ -51,7 +51,7 @@ pub fn check(rest: &str) -> Result<(), Climb> {
 /// The path and query to ask the upstream for: its own path, then what follows the route's
 /// prefix in `request` (from `rest_at` on), then the query, byte for byte.
 ///
-/// Where that is what the client asked for, it is shared and not copied.
+/// `None` where that is what the client asked for.
 ///
 /// # Errors
 ///
@@ -64,14 +64,14 @@ pub fn join(
     upstream: &PathPrefix,
     request: &PathAndQuery,
     rest_at: usize,
-) -> Result<PathAndQuery, Unjoinable> {
+) -> Result<Option<PathAndQuery>, Unjoinable> {
     let path = request.path();
     let (matched, rest) = path.split_at(rest_at);
     let base = if upstream.as_str() == "/" { "" } else { upstream.as_str() };
     let slash = if base.is_empty() && rest.is_empty() { "/" } else { "" };
     // `request.as_str()` has no path where the target was `http://host?query`.
     if base == matched && slash.is_empty() && request.as_str().starts_with('/') {
-        return Ok(request.clone());
+        return Ok(None);
     }
     let query = request.query();
     let length = base.len() + slash.len() + rest.len() + query.map_or(0, |query| 1 + query.len());
@@ -81,7 +81,7 @@ pub fn join(
         joined.push('?');
         joined.push_str(query);
     }
-    PathAndQuery::from_maybe_shared(Bytes::from(joined)).map_err(|_| Unjoinable)
+    PathAndQuery::from_maybe_shared(Bytes::from(joined)).map(Some).map_err(|_| Unjoinable)
 }
 
 /// What a segment amounts to, as far as it has been read.

@@ -1,9 +1,9 @@
 //! `Via` (RFC 9110 §7.6.3): says that the proxy was here, and finds loops through itself.
 
-use http::header::{HeaderMap, HeaderValue, VIA};
-use http::{Version, header::InvalidHeaderValue};
+use http::Version;
+use http::header::{HeaderValue, InvalidHeaderValue, VIA};
 
-use super::list;
+use crate::message::{Fields, Name};
 
 /// The name by which one process goes in `Via`.
 ///
@@ -37,20 +37,20 @@ impl Via {
     }
 
     /// Adds the proxy to the end of the list; `version` is that of the message as it came in.
-    pub fn append(&self, headers: &mut HeaderMap, version: Version) {
+    pub fn append(&self, fields: &mut Fields, version: Version) {
         let line = match version {
             Version::HTTP_09 | Version::HTTP_10 => &self.http10,
             Version::HTTP_2 => &self.http2,
             _ => &self.http11,
         };
-        headers.append(VIA, line.clone());
+        fields.append_known(Name::Via, VIA, line.clone());
     }
 
     /// Whether the message has been through this process before. Ask before hop-by-hop fields
     /// are stripped: a `Connection` line can name `Via`.
-    pub fn is_loop(&self, headers: &HeaderMap) -> bool {
+    pub fn is_loop(&self, fields: &Fields) -> bool {
         let pseudonym = self.pseudonym.as_bytes();
-        list(headers, VIA).any(|member| {
+        fields.list(Name::Via).any(|member| {
             let mut words = member.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
             words.nth(1).is_some_and(|received_by| received_by.eq_ignore_ascii_case(pseudonym))
         })
@@ -61,7 +61,7 @@ impl Via {
 mod tests {
     use super::*;
 
-    fn lines(values: &[&str]) -> HeaderMap {
+    fn lines(values: &[&str]) -> Fields {
         values.iter().map(|value| (VIA, value.parse().unwrap())).collect()
     }
 
@@ -72,7 +72,7 @@ mod tests {
         via.append(&mut headers, Version::HTTP_10);
         via.append(&mut headers, Version::HTTP_11);
         via.append(&mut headers, Version::HTTP_2);
-        let values: Vec<_> = headers.get_all(VIA).iter().collect();
+        let values: Vec<_> = headers.all(Name::Via).map(|value| str::from_utf8(value).unwrap()).collect();
         assert_eq!(
             values,
             ["1.1 before", "1.0 maskinporten-proxy-1", "1.1 maskinporten-proxy-1", "2 maskinporten-proxy-1"]
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn two_processes_in_a_row_are_no_loop() {
         let (first, second) = (Via::for_this_process(), Via::for_this_process());
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         first.append(&mut headers, Version::HTTP_11);
         assert!(!second.is_loop(&headers));
         assert!(first.is_loop(&headers));

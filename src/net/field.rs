@@ -3,14 +3,13 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
+use crate::message;
+
 /// Writes a line. None can be added through it: neither a name nor a [`HeaderValue`] holds CR or
 /// LF.
 #[inline]
 pub fn write(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+    message::write_line(out, name.as_bytes(), value);
 }
 
 /// Reads a line that the parser found in `whole`, whose memory the value shares.

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{Method, Request, Response, request};
+use http::Method;
 use http_body::Body;
 use tokio::sync::oneshot;
 
@@ -44,7 +44,8 @@ use super::patience::Patience;
 use super::serve::{Call, Interim, Peer, Turns};
 use super::timer::Deadline;
 use super::transport::Transport;
-use super::upgrade::{self, Upgraded};
+use super::upgrade::{self, OnUpgrade, Upgraded};
+use crate::message::{Request, RequestHead, Response};
 
 pub(super) use self::body::Http1Body;
 pub(super) use self::interim::Waiting;
@@ -82,7 +83,7 @@ pub(super) enum End {
 
 /// What the client sends next.
 enum Next {
-    Request(request::Parts, Head),
+    Request(Box<RequestHead>, Head),
     /// `true`: to a HEAD request, as far as can be seen.
     Refused(Refusal, bool),
     Http2,
@@ -105,10 +106,11 @@ impl Connection {
     }
 
     /// Serves one request after the other.
-    pub(super) async fn serve<F, R, B, E>(mut self, handler: &F, turns: &mut Turns) -> End
+    pub(super) async fn serve<F, R, T, B, E>(mut self, handler: &F, turns: &mut Turns) -> End
     where
         F: Fn(Request<Incoming>, Call) -> R,
-        R: Future<Output = Result<Response<B>, E>>,
+        R: Future<Output = Result<T, E>>,
+        T: Into<Response<B>>,
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -126,7 +128,7 @@ impl Connection {
                 self.poll_next(cx)
             });
             let (request, call, asked, switch) = match next.await {
-                Next::Request(parts, head) => self.request(parts, head),
+                Next::Request(request, head) => self.request(request, head),
                 Next::Refused(refusal, is_head) => self.stand_in(refusal, is_head),
                 Next::Http2 => {
                     let (io, early) = self.wire.borrow_mut().take();
@@ -141,7 +143,7 @@ impl Connection {
             };
             let Some(response) = answer else { return End::Closed };
             let closing = refused || turns.is_draining();
-            let stays = self.respond(response, asked, closing, switch, turns).await;
+            let stays = self.respond(response.into(), asked, closing, switch, turns).await;
             self.count = self.count.wrapping_add(1);
             if !stays {
                 return End::Closed;
@@ -180,8 +182,8 @@ impl Connection {
         }
     }
 
-    fn request(&mut self, parts: request::Parts, head: Head) -> Started {
-        let asked = Asked::new(&parts.method, &head);
+    fn request(&mut self, request: Box<RequestHead>, head: Head) -> Started {
+        let asked = Asked::new(&request.method, &head);
         let mut wire = self.wire.borrow_mut();
         wire.expects_continue = head.expects_continue;
         wire.reading = match head.body {
@@ -192,29 +194,36 @@ impl Connection {
         let has_body = !matches!(wire.reading, Reading::Done);
         drop(wire);
         let body = if has_body { Incoming::http1(Http1Body::new(&self.wire)) } else { Incoming::empty() };
-        let mut request = Request::from_parts(parts, body);
-        let switch = head.upgrade.then(|| upgrade::promise(&mut request));
+        let (upgrade, switch) = match head.upgrade.then(upgrade::promise) {
+            Some((sender, upgrade)) => (upgrade, Some(sender)),
+            None => (OnUpgrade::never(), None),
+        };
         let interim = match head.http_10 {
             true => Interim::none(),
             false => Interim::to(self.waiting.clone(), self.count),
         };
-        (request, Call { peer: self.peer.clone(), refusal: None, interim }, asked, switch)
+        let call = Call { peer: self.peer.clone(), refusal: None, interim, upgrade };
+        (Request { head: request, body }, call, asked, switch)
     }
 
     /// Something to call the handler with where there is no request.
     fn stand_in(&self, refusal: Refusal, is_head: bool) -> Started {
-        let mut request = Request::new(Incoming::empty());
-        if is_head {
-            *request.method_mut() = Method::HEAD;
-        }
-        let call = Call { peer: self.peer.clone(), refusal: Some(refusal), interim: Interim::none() };
+        let method = if is_head { Method::HEAD } else { Method::GET };
+        let head = RequestHead { method, ..RequestHead::default() };
+        let request = Request { head: Box::new(head), body: Incoming::empty() };
+        let call = Call {
+            peer: self.peer.clone(),
+            refusal: Some(refusal),
+            interim: Interim::none(),
+            upgrade: OnUpgrade::never(),
+        };
         (request, call, Asked::refused(is_head), None)
     }
 
     /// Waits for the handler; `None` where the client has hung up, or its time is over.
-    async fn answer<R, B, E>(&mut self, mut answer: R, turns: &mut Turns, switch: bool) -> Option<Response<B>>
+    async fn answer<R, T, E>(&mut self, mut answer: R, turns: &mut Turns, switch: bool) -> Option<T>
     where
-        R: Future<Output = Result<Response<B>, E>> + Unpin,
+        R: Future<Output = Result<T, E>> + Unpin,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         poll_fn(|cx| {
@@ -260,11 +269,12 @@ fn judge(wire: &mut Wire, scanner: &mut Scanner, first: bool) -> Option<Next> {
         wire.input.advance(head.len);
         bytes
     };
-    let parsed = parse::parse(&bytes, &head, scanner);
+    let is_head = bytes.starts_with(b"HEAD ");
+    let parsed = parse::parse(bytes, &head, scanner);
     scanner.reset();
     Some(match parsed {
-        Ok(parts) => Next::Request(parts, head),
-        Err(refusal) => Next::Refused(refusal, bytes.starts_with(b"HEAD ")),
+        Ok(request) => Next::Request(request, head),
+        Err(refusal) => Next::Refused(refusal, is_head),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +22,8 @@ use super::patience::Patience;
 use super::serve::{Call, Interim, Peer, Turns};
 use super::timer::Deadline;
 use super::transport::Transport;
+use super::upgrade;
+use crate::message::{Request, Response};
 
 /// A client on HTTP/2 is pinged when it has been silent this long, and given up after the second
 /// bound.
@@ -37,7 +39,7 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const SEND_BUFFER: usize = 256 * 1024;
 
 /// Serves HTTP/2 until the end. `early`: what was read of the stream before.
-pub(super) async fn serve<F, R, B, E>(
+pub(super) async fn serve<F, R, T, B, E>(
     io: Transport,
     early: Bytes,
     peer: Arc<Peer>,
@@ -46,7 +48,8 @@ pub(super) async fn serve<F, R, B, E>(
     turns: &mut Turns,
 ) where
     F: Fn(Request<Incoming>, Call) -> R + Clone + 'static,
-    R: Future<Output = Result<Response<B>, E>> + 'static,
+    R: Future<Output = Result<T, E>> + 'static,
+    T: Into<Response<B>>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
@@ -63,7 +66,7 @@ pub(super) async fn serve<F, R, B, E>(
         .max_send_buf_size(SEND_BUFFER);
     let busy = Rc::new(Cell::new(0));
     let io = Bounded { io, early, deadline: Deadline::default(), patience };
-    let adapter = Adapter { handler, peer, busy: busy.clone() };
+    let adapter = Adapter { handler, peer, busy: busy.clone(), answers: PhantomData };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), adapter));
     let mut idle = Deadline::default();
     let mut draining = false;
@@ -107,26 +110,30 @@ impl<T: Future<Output = ()> + 'static> hyper::rt::Executor<T> for LocalTasks {
 }
 
 /// The seam between hyper's service and the handler: it counts what is under way.
-struct Adapter<F> {
+struct Adapter<F, B> {
     handler: F,
     peer: Arc<Peer>,
     busy: Rc<Cell<usize>>,
+    answers: PhantomData<B>,
 }
 
-impl<F, R, B, E> hyper::service::Service<Request<hyper::body::Incoming>> for Adapter<F>
+impl<F, R, T, B, E> hyper::service::Service<http::Request<hyper::body::Incoming>> for Adapter<F, B>
 where
     F: Fn(Request<Incoming>, Call) -> R,
-    R: Future<Output = Result<Response<B>, E>>,
+    R: Future<Output = Result<T, E>>,
+    T: Into<Response<B>>,
     B: Body<Data = Bytes>,
 {
-    type Response = Response<Tracked<B>>;
+    type Response = http::Response<Tracked<B>>;
     type Error = E;
-    type Future = Answer<R>;
+    type Future = Answer<R, B>;
 
-    fn call(&self, request: Request<hyper::body::Incoming>) -> Answer<R> {
-        let call = Call { peer: self.peer.clone(), refusal: None, interim: Interim::none() };
+    fn call(&self, mut request: http::Request<hyper::body::Incoming>) -> Answer<R, B> {
+        let upgrade = upgrade::of_http2(&mut request);
+        let call = Call { peer: self.peer.clone(), refusal: None, interim: Interim::none(), upgrade };
         let busy = Busy::new(&self.busy);
-        Answer { handler: (self.handler)(request.map(Incoming::from), call), busy: Some(busy) }
+        let handler = (self.handler)(request.map(Incoming::from).into(), call);
+        Answer { handler, busy: Some(busy), answers: PhantomData }
     }
 }
 
@@ -148,24 +155,26 @@ impl Drop for Busy {
 
 pin_project! {
     /// The handler's work.
-    struct Answer<R> {
+    struct Answer<R, B> {
         #[pin]
         handler: R,
         busy: Option<Busy>,
+        answers: PhantomData<B>,
     }
 }
 
-impl<R, B, E> Future for Answer<R>
+impl<R, T, B, E> Future for Answer<R, B>
 where
-    R: Future<Output = Result<Response<B>, E>>,
+    R: Future<Output = Result<T, E>>,
+    T: Into<Response<B>>,
 {
-    type Output = Result<Response<Tracked<B>>, E>;
+    type Output = Result<http::Response<Tracked<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.handler.poll(cx))?;
+        let response: Response<B> = ready!(this.handler.poll(cx))?.into();
         let busy = this.busy.take();
-        Poll::Ready(Ok(response.map(|body| Tracked { body, _busy: busy })))
+        Poll::Ready(Ok(response.map(|body| Tracked { body, _busy: busy }).into()))
     }
 }
 

@@ -12,7 +12,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::StatusCode;
 use http_body::Body;
 use tokio_rustls::TlsAcceptor;
 
@@ -22,6 +22,8 @@ use super::http2;
 use super::incoming::Incoming;
 use super::patience::Patience;
 use super::transport::Transport;
+use super::upgrade::OnUpgrade;
+use crate::message::{Fields, Request, Response};
 
 /// From the connection's start to the end of its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,7 +42,7 @@ pub struct Peer {
 }
 
 /// What a handler is told beside the request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Call {
     pub peer: Arc<Peer>,
     /// The request is a stand-in for bytes that were no request: to be answered with this, and
@@ -48,6 +50,8 @@ pub struct Call {
     pub refusal: Option<Refusal>,
     /// Where interim responses of the upstream's go.
     pub interim: Interim,
+    /// What the connection may become.
+    pub upgrade: OnUpgrade,
 }
 
 /// Sends interim (1xx) responses ahead of the response proper (RFC 9110 §15.2).
@@ -69,11 +73,11 @@ impl Interim {
         self.0.is_some()
     }
 
-    /// Sends `status` with `headers`, which are end-to-end ones. Best effort: dropped where the
+    /// Sends `status` with `fields`, which are end-to-end ones. Best effort: dropped where the
     /// response has begun. 100 and 101 are not to be sent so, since the server sends those itself.
-    pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
+    pub fn send(&self, status: StatusCode, fields: &Fields) {
         if let Some((waiting, index)) = &self.0 {
-            waiting.push(*index, status, headers);
+            waiting.push(*index, status, fields);
         }
     }
 }
@@ -100,12 +104,12 @@ pub async fn accept_tls(
 /// Serves the connection until it ends: by the client, by an error, by idling, or by the drain.
 ///
 /// To be spawned as a task of its own on a runtime for local tasks. The handler is called for
-/// each request, and for each stretch of bytes that was refused (see [`Call::refusal`]). Upgrades:
-/// see [`on_upgrade`](super::on_upgrade).
-pub async fn serve<F, R, B, E>(transport: Transport, peer: Arc<Peer>, drain: DrainWatch, handler: F)
+/// each request, and for each stretch of bytes that was refused (see [`Call::refusal`]).
+pub async fn serve<F, R, T, B, E>(transport: Transport, peer: Arc<Peer>, drain: DrainWatch, handler: F)
 where
     F: Fn(Request<Incoming>, Call) -> R + Clone + 'static,
-    R: Future<Output = Result<Response<B>, E>> + 'static,
+    R: Future<Output = Result<T, E>> + 'static,
+    T: Into<Response<B>>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
@@ -114,7 +118,7 @@ where
 }
 
 /// As [`serve`], with other times.
-pub async fn serve_with<F, R, B, E>(
+pub async fn serve_with<F, R, T, B, E>(
     patience: Patience,
     transport: Transport,
     peer: Arc<Peer>,
@@ -122,7 +126,8 @@ pub async fn serve_with<F, R, B, E>(
     handler: F,
 ) where
     F: Fn(Request<Incoming>, Call) -> R + Clone + 'static,
-    R: Future<Output = Result<Response<B>, E>> + 'static,
+    R: Future<Output = Result<T, E>> + 'static,
+    T: Into<Response<B>>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,

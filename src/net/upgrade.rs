@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -43,27 +42,25 @@ enum Stream {
     Http2(TokioIo<hyper::upgrade::Upgraded>),
 }
 
-/// Where an HTTP/1 connection will be left: an extension of the request.
-#[derive(Clone)]
-struct Promise(Arc<Mutex<Option<oneshot::Receiver<Upgraded>>>>);
+/// What an HTTP/1 connection may become, and where it is to be left then.
+pub(super) fn promise() -> (oneshot::Sender<Upgraded>, OnUpgrade) {
+    let (sender, receiver) = oneshot::channel();
+    (sender, OnUpgrade(Kind::Http1(receiver)))
+}
 
-/// What the request's connection may become. To be asked once; a second time there is nothing.
-pub fn on<B>(request: &mut Request<B>) -> OnUpgrade {
+/// What a stream of HTTP/2 may become.
+pub(super) fn of_http2<B>(request: &mut Request<B>) -> OnUpgrade {
     if request.extensions().is_empty() {
-        return OnUpgrade(Kind::None);
-    }
-    if let Some(Promise(promise)) = request.extensions_mut().remove() {
-        let receiver = promise.lock().unwrap_or_else(PoisonError::into_inner).take();
-        return OnUpgrade(receiver.map_or(Kind::None, Kind::Http1));
+        return OnUpgrade::never();
     }
     OnUpgrade(Kind::Http2(hyper::upgrade::on(request)))
 }
 
-/// Puts a promise on the request of an HTTP/1 connection.
-pub(super) fn promise<B>(request: &mut Request<B>) -> oneshot::Sender<Upgraded> {
-    let (sender, receiver) = oneshot::channel();
-    request.extensions_mut().insert(Promise(Arc::new(Mutex::new(Some(receiver)))));
-    sender
+impl OnUpgrade {
+    /// The connection stays what it is.
+    pub fn never() -> Self {
+        Self(Kind::None)
+    }
 }
 
 impl Upgraded {

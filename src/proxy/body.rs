@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ::http::{Response, StatusCode, Version};
+use ::http::{StatusCode, Version};
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
@@ -11,6 +11,7 @@ use http_body_util::Full;
 use super::error;
 use super::{Answer, Problem};
 use crate::http::hop_by_hop;
+use crate::message::Response;
 use crate::telemetry::{Exchange, Failed};
 use crate::upstream::{ResponseBody, ResponseBodyError};
 
@@ -54,7 +55,7 @@ pub(super) fn respond(
                 }
                 None => String::from("-"),
             };
-            problem.into_response(id).map(Kind::Own)
+            Response::from(problem.into_response(id)).map(Kind::Own)
         }
     };
     if let Some(exchange) = &mut exchange {

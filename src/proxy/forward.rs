@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ::http::Uri;
-use ::http::request::Parts;
 
 use super::{Answer, Problem, Relay, error, upgrade};
 use crate::authority::Authority;
@@ -13,6 +12,7 @@ use crate::config::{Listen, OtherHosts, Scheme};
 use crate::guard::Admitted;
 use crate::http::hop_by_hop::{self, Direction};
 use crate::http::problem::ProblemKind;
+use crate::message::{Name, RequestHead};
 use crate::net::{Incoming, OnUpgrade};
 use crate::telemetry::Exchange;
 use crate::upstream::{AddressPolicy, Origin, RequestBody, UpstreamStream};
@@ -22,7 +22,7 @@ use crate::upstream::{AddressPolicy, Origin, RequestBody, UpstreamStream};
 pub(super) async fn pass_on(
     relay: &Relay<'_>,
     admitted: &Admitted,
-    parts: &mut Parts,
+    head: &mut RequestHead,
     body: Incoming,
     client: OnUpgrade,
     exchange: &mut Option<Box<Exchange>>,
@@ -30,12 +30,12 @@ pub(super) async fn pass_on(
     let authority = admitted.authority();
     allow_others(relay, authority)?;
     let via = &relay.worker.surroundings.via;
-    if via.is_loop(&parts.headers) {
+    if via.is_loop(&head.fields) {
         return Err(Problem::new(ProblemKind::Loop, "the request has passed this proxy before"));
     }
     let origin = guarded(relay, admitted.scheme(), authority)?;
-    let asked = parts.uri.path_and_query().cloned().unwrap_or_else(|| "/".parse().expect("a path"));
-    parts.uri = Uri::from(if asked.as_str().starts_with('/') {
+    let asked = head.uri.path_and_query().cloned().unwrap_or_else(|| "/".parse().expect("a path"));
+    head.uri = Uri::from(if asked.as_str().starts_with('/') {
         asked
     } else {
         // `http://host?query` has no path; origin-form must (RFC 9112 §3.2.1).
@@ -43,22 +43,22 @@ pub(super) async fn pass_on(
             .parse()
             .map_err(|_| Problem::new(ProblemKind::MalformedRequest, "the target cannot be sent on"))?
     });
-    let asked = hop_by_hop::strip(&mut parts.headers, Direction::Request);
+    let asked = hop_by_hop::strip(&mut head.fields, Direction::Request);
     // Other versions have no upgrades (RFC 9110 §7.8).
-    let asked = asked.filter(|_| parts.version == ::http::Version::HTTP_11);
-    parts.headers.remove(::http::header::HOST);
-    via.append(&mut parts.headers, parts.version);
+    let asked = asked.filter(|_| head.version == ::http::Version::HTTP_11);
+    head.fields.remove(Name::Host);
+    via.append(&mut head.fields, head.version);
     if let Some(asked) = &asked {
-        asked.put_on(&mut parts.headers);
+        asked.put_on(&mut head.fields);
     }
     let body = RequestBody::streaming(body);
-    let mut response = relay.send_to(&origin, parts, body, exchange).await?;
+    let mut response = relay.send_to(&origin, head, body, exchange).await?;
     if let Some(exchange) = exchange {
         exchange.head_arrived();
     }
-    let version = response.version();
-    let agreed = hop_by_hop::strip(response.headers_mut(), Direction::Response);
-    via.append(response.headers_mut(), version);
+    let version = response.head.version;
+    let agreed = hop_by_hop::strip(&mut response.head.fields, Direction::Response);
+    via.append(&mut response.head.fields, version);
     if response.status() == ::http::StatusCode::SWITCHING_PROTOCOLS {
         return upgrade::bridge(relay, response, asked.as_ref(), agreed, client, exchange);
     }

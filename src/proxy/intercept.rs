@@ -6,7 +6,6 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ::http::Request;
 use rustls::AlertDescription;
 use tokio_rustls::TlsAcceptor;
 
@@ -14,6 +13,7 @@ use super::{Answer, Problem, Relay, upgrade};
 use crate::ca::CaError;
 use crate::guard::Tunnel;
 use crate::http::problem::ProblemKind;
+use crate::message::Request;
 use crate::net::{self, Call, Incoming, OnUpgrade, Peer, Transport};
 use crate::telemetry::{Exchange, Failed};
 

@@ -1,8 +1,8 @@
 //! What is changed on the way there and on the way back; everything else passes as it is.
 
-use ::http::header::{AUTHORIZATION, CONTENT_LOCATION, HOST, HeaderName, LOCATION};
-use ::http::request::Parts;
-use ::http::{HeaderMap, Response, Uri, Version};
+use ::http::Version;
+use ::http::header::{AUTHORIZATION, CONTENT_LOCATION, HeaderName, LOCATION};
+use ::http::uri::{PathAndQuery, Uri};
 
 use super::{Problem, Target};
 use crate::config::Route;
@@ -10,7 +10,8 @@ use crate::guard::{Admitted, Form};
 use crate::http::hop_by_hop::{self, Direction, Upgrade};
 use crate::http::problem::ProblemKind;
 use crate::http::via::Via;
-use crate::http::{cookie, first, location, path};
+use crate::http::{cookie, location, path};
+use crate::message::{Fields, Name, RequestHead, Response};
 use crate::oauth::Authorization;
 use crate::upstream::ResponseBody;
 
@@ -21,32 +22,37 @@ use crate::upstream::ResponseBody;
 ///
 /// The path is too long once the upstream's own is put before it.
 pub(super) fn request(
-    parts: &mut Parts,
+    head: &mut RequestHead,
     target: &Target<'_>,
     authorization: &Authorization,
     via: &Via,
 ) -> Result<Option<Upgrade>, Problem> {
     let route = &target.route.config;
-    let asked = parts.uri.path_and_query().cloned().unwrap_or_else(|| "/".parse().expect("a path"));
-    let joined = path::join(&route.upstream.path, &asked, target.rest_at)
+    let root = PathAndQuery::from_static("/");
+    let asked = head.uri.path_and_query().unwrap_or(&root);
+    let joined = path::join(&route.upstream.path, asked, target.rest_at)
         .map_err(|error| Problem::new(ProblemKind::UriTooLong, error.to_string()))?;
-    parts.uri = Uri::from(joined);
+    match joined {
+        Some(joined) => head.uri = Uri::from(joined),
+        None if head.uri.authority().is_some() => head.uri = Uri::from(asked.clone()),
+        None => {}
+    }
 
-    let asked = hop_by_hop::strip(&mut parts.headers, Direction::Request);
+    let asked = hop_by_hop::strip(&mut head.fields, Direction::Request);
     // Other versions have no upgrades (RFC 9110 §7.8).
-    let upgrade = asked.filter(|_| parts.version == Version::HTTP_11);
+    let upgrade = asked.filter(|_| head.version == Version::HTTP_11);
     for name in route.claim_headers() {
-        parts.headers.remove(name);
+        head.fields.remove_named(name);
     }
-    parts.headers.remove(HOST);
-    if parts.version == Version::HTTP_2 {
-        cookie::join(&mut parts.headers);
+    head.fields.remove(Name::Host);
+    if head.version == Version::HTTP_2 {
+        cookie::join(&mut head.fields);
     }
-    via.append(&mut parts.headers, parts.version);
+    via.append(&mut head.fields, head.version);
     // Last, so that nothing that the client sent can take it away again.
-    parts.headers.insert(AUTHORIZATION, authorization.header.clone());
+    head.fields.insert_known(Name::Authorization, AUTHORIZATION, authorization.header.clone());
     if let Some(upgrade) = &upgrade {
-        upgrade.put_on(&mut parts.headers);
+        upgrade.put_on(&mut head.fields);
     }
     Ok(upgrade)
 }
@@ -58,23 +64,22 @@ pub(super) fn response(
     admitted: &Admitted,
     via: &Via,
 ) -> Option<Upgrade> {
-    let version = response.version();
-    let headers = response.headers_mut();
-    let upgrade = hop_by_hop::strip(headers, Direction::Response);
-    for name in [LOCATION, CONTENT_LOCATION] {
-        turn(headers, &name, &target.route.config, admitted);
-    }
-    via.append(headers, version);
+    let version = response.head.version;
+    let fields = &mut response.head.fields;
+    let upgrade = hop_by_hop::strip(fields, Direction::Response);
+    turn(fields, Name::Location, LOCATION, &target.route.config, admitted);
+    turn(fields, Name::ContentLocation, CONTENT_LOCATION, &target.route.config, admitted);
+    via.append(fields, version);
     upgrade
 }
 
 /// Turns a reference into the route's upstream to where the client knows it: on the proxy, or in
 /// absolute form on the upstream's own name, over plain http.
-fn turn(headers: &mut HeaderMap, name: &HeaderName, route: &Route, admitted: &Admitted) {
-    let Some(value) = first(headers, name) else { return };
+fn turn(fields: &mut Fields, name: Name, written: HeaderName, route: &Route, admitted: &Admitted) {
+    let Some(value) = fields.first(name) else { return };
     let by_upstream = matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled);
     let path = if by_upstream { &route.upstream.path } else { &route.path };
     if let Some(turned) = location::rewrite(value, &route.upstream, path, &admitted.base()) {
-        headers.insert(name, turned);
+        fields.insert(written, turned);
     }
 }

@@ -1,6 +1,6 @@
 //! Connections that stop being HTTP: upgrades (WebSocket and others) and tunnels.
 
-use ::http::{Response, StatusCode};
+use ::http::StatusCode;
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{Answer, Problem, Relay};
 use crate::http::hop_by_hop::Upgrade;
 use crate::http::problem::ProblemKind;
+use crate::message::{Response, ResponseHead};
 use crate::net::{OnUpgrade, TUNNEL_IDLE, TunnelGuard, copy_bidirectional};
 use crate::telemetry::{Exchange, Failed};
 use crate::upstream::ResponseBody;
@@ -25,17 +26,17 @@ pub(super) fn bridge(
     client: OnUpgrade,
     exchange: &mut Option<Box<Exchange>>,
 ) -> Result<Answer, Problem> {
-    let (mut parts, body) = response.into_parts();
+    let Response { mut head, body } = response;
     let (Some(asked), Some(agreed), Some(upstream)) = (asked, agreed, body.into_upgraded()) else {
         return Err(unasked());
     };
     if !asked.offers(&agreed) {
         return Err(unasked());
     }
-    agreed.put_on(&mut parts.headers);
+    agreed.put_on(&mut head.fields);
     let guard = relay.worker.drain().tunnel();
-    tokio::task::spawn_local(join(client, upstream, guard, exchange.take(), parts.status));
-    Ok(Answer::Own(Response::from_parts(parts, Full::default())))
+    tokio::task::spawn_local(join(client, upstream, guard, exchange.take(), head.status));
+    Ok(Answer::Own(Response { head, body: Full::default() }))
 }
 
 /// Joins a client's connection to `other` until both sides are done, one of them fails, or the
@@ -70,7 +71,7 @@ pub(super) async fn join<S>(
 
 /// The answer to a CONNECT that is granted.
 pub(super) fn established() -> Answer {
-    Answer::Own(Response::new(Full::<Bytes>::default()))
+    Answer::Own(Response { head: Box::<ResponseHead>::default(), body: Full::<Bytes>::default() })
 }
 
 fn unasked() -> Problem {

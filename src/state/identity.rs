@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ::http::{HeaderMap, HeaderName};
+use ::http::HeaderName;
 use serde_json::{Value, json};
 
 use super::keys;
 use crate::config::{ClaimSource, Client, Exchange, GrantTemplate, HttpUrl, Route, identifiers};
 use crate::http::claims::{self, ClaimHeaderError};
 use crate::keys::SigningKey;
+use crate::message::Fields;
 use crate::oauth::{GrantClient, Identity, Profile, TokenSource, TokenSources};
 use crate::secret::Secret;
 
@@ -57,7 +58,7 @@ impl Identities {
         let key = keys.get(&route.client.name).expect("every client's key was loaded");
         let template = Template::new(route.grant(), key, sources);
         if route.has_fixed_claims() {
-            let identity = template.identity(&HeaderMap::new()).expect("fixed claims need no header");
+            let identity = template.identity(&Fields::new()).expect("fixed claims need no header");
             return Self::Fixed(sources.source(&identity));
         }
         Self::ByRequest(Box::new(template))
@@ -68,10 +69,10 @@ impl Identities {
     /// # Errors
     ///
     /// A header that is missing, empty, repeated, malformed or not allowed.
-    pub fn source(&self, headers: &HeaderMap) -> Result<Arc<TokenSource>, ClaimError> {
+    pub fn source(&self, fields: &Fields) -> Result<Arc<TokenSource>, ClaimError> {
         match self {
             Self::Fixed(source) => Ok(Arc::clone(source)),
-            Self::ByRequest(template) => Ok(template.sources.source(&template.identity(headers)?)),
+            Self::ByRequest(template) => Ok(template.sources.source(&template.identity(fields)?)),
         }
     }
 
@@ -111,16 +112,16 @@ impl Template {
     /// # Errors
     ///
     /// As [`Identities::source`].
-    pub fn identity(&self, headers: &HeaderMap) -> Result<Identity, ClaimError> {
+    pub fn identity(&self, fields: &Fields) -> Result<Identity, ClaimError> {
         let mut identity = Identity::new(Arc::clone(&self.profile));
         if let Some(source) = &self.grant.consumer_org {
-            identity = identity.with_consumer_org(Claim::ConsumerOrg.value(source, headers)?);
+            identity = identity.with_consumer_org(Claim::ConsumerOrg.value(source, fields)?);
         }
         if let Some(source) = &self.grant.pid {
-            identity = identity.with_pid(Secret::from(Claim::Pid.value(source, headers)?));
+            identity = identity.with_pid(Secret::from(Claim::Pid.value(source, fields)?));
         }
         if let Some(source) = &self.grant.systemuser_org {
-            let org = Claim::SystemuserOrg.value(source, headers)?;
+            let org = Claim::SystemuserOrg.value(source, fields)?;
             let details = system_user(org, self.grant.systemuser_external_ref.as_deref());
             identity = identity.with_authorization_details(details);
         } else if let Some(details) = &self.grant.authorization_details {
@@ -139,13 +140,13 @@ impl Claim {
         }
     }
 
-    fn value<'a>(self, source: &'a ClaimSource, headers: &'a HeaderMap) -> Result<&'a str, ClaimError> {
+    fn value<'a>(self, source: &'a ClaimSource, fields: &'a Fields) -> Result<&'a str, ClaimError> {
         let (name, allow) = match source {
             ClaimSource::Fixed(value) => return Ok(value),
             ClaimSource::Header { name, allow } => (name, allow),
         };
         let claim = self.name();
-        let value = claims::single(headers, name).map_err(|error| ClaimError::Header {
+        let value = claims::single(fields, name).map_err(|error| ClaimError::Header {
             claim,
             name: name.clone(),
             error,

@@ -1,11 +1,14 @@
 //! One exchange, from the request's head to the last byte of its response, as it is recorded.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ::http::{HeaderValue, Method, StatusCode, Uri};
+use ::http::{Method, StatusCode, Uri};
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::metrics::RouteId;
@@ -65,7 +68,7 @@ pub struct Finished {
     pub method: Method,
     /// In the form in which the client sent it (RFC 9112 §3.2).
     pub uri: Uri,
-    pub host: Option<HeaderValue>,
+    pub host: Option<Bytes>,
     /// [`RouteId::NONE`] where no route took the request.
     pub route: RouteId,
     /// `None` where the client left before there was one.
@@ -93,6 +96,8 @@ pub struct Exchange {
     /// Counts the request's body for as long as it streams.
     receiving: Option<Arc<AtomicU64>>,
     record: Finished,
+    /// It stays on its worker's thread.
+    of_thread: PhantomData<Rc<()>>,
 }
 
 /// What an exchange is waiting for.
@@ -191,14 +196,14 @@ impl Exchange {
             sent: 0,
             trace: None,
         };
-        Self { recorder, mark: started, phase: Phase::Own, receiving: None, record }
+        Self { recorder, mark: started, phase: Phase::Own, receiving: None, record, of_thread: PhantomData }
     }
 
     pub fn id(&self) -> RequestId {
         self.record.id
     }
 
-    pub fn set_host(&mut self, host: HeaderValue) {
+    pub fn set_host(&mut self, host: Bytes) {
         self.record.host = Some(host);
     }
 
@@ -299,17 +304,24 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let now = clock::now().into_std();
-        self.end_phase(now);
-        let record = &mut self.record;
-        record.timing.total = now.duration_since(record.started);
-        if let Some(receiving) = &self.receiving {
-            record.received += receiving.load(Ordering::Relaxed);
+        // In its body, an exchange has nothing left that is counted.
+        if self.phase != Phase::Body {
+            self.end_phase(clock::now().into_std());
         }
-        if record.status.is_none() {
-            record.failed.get_or_insert(Failed::Client);
+        if self.record.status.is_none() {
+            self.record.failed.get_or_insert(Failed::Client);
         }
-        self.recorder.finish(record);
+        let (mark, in_body, receiving) = (self.mark, self.phase == Phase::Body, &self.receiving);
+        self.recorder.finish(&mut self.record, |record| {
+            let now = clock::now().into_std();
+            if in_body {
+                record.timing.body += now.saturating_duration_since(mark);
+            }
+            record.timing.total = now.duration_since(record.started);
+            if let Some(receiving) = receiving {
+                record.received += receiving.load(Ordering::Relaxed);
+            }
+        });
     }
 }
 

@@ -16,9 +16,9 @@ use super::wanted::Wanted;
 /// requests each second.
 pub(super) const QUEUE: usize = 2048;
 
-/// One worker's telemetry. It can be shared with other threads, but is meant for one: its
-/// counters are fast because nobody else writes them, or anything beside them (pairs of 64 bytes
-/// are fetched together).
+/// One worker's telemetry. Exchanges begin and end on that worker's thread alone: its counters are
+/// fast because nobody else writes them, or anything beside them (pairs of 64 bytes are fetched
+/// together).
 #[repr(align(128))]
 pub struct Recorder {
     worker: usize,
@@ -48,8 +48,10 @@ pub struct Connection(prometheus::IntGauge);
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Link {
-    /// Exchanges that nobody wanted a record of, since the collector looked last.
+    /// Exchanges that nobody wanted a record of. Only the worker writes it.
     left_out: AtomicU64,
+    /// How many of them the collector knows of. Only the collector writes it.
+    known: AtomicU64,
     /// The collector sleeps. The worker wakes it once, and then not again until it has gone back
     /// to sleep.
     asleep: AtomicBool,
@@ -75,6 +77,7 @@ pub(super) fn pairs(
             let (sender, records) = sync_channel(QUEUE);
             let link = Arc::new(Link {
                 left_out: AtomicU64::new(0),
+                known: AtomicU64::new(0),
                 asleep: AtomicBool::new(false),
                 notify: Arc::clone(&notify),
             });
@@ -99,7 +102,8 @@ impl Recorder {
     /// A request's head is there. The exchange is counted as under way until it is dropped.
     pub fn begin(self: &Arc<Self>, method: Method, uri: Uri) -> Exchange {
         self.metrics.requests().began(self.worker);
-        let number = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let number = self.next_id.load(Ordering::Relaxed);
+        self.next_id.store(number.wrapping_add(1), Ordering::Relaxed);
         Exchange::new(Arc::clone(self), RequestId(scramble(number.wrapping_add(self.salt))), method, uri)
     }
 
@@ -114,17 +118,20 @@ impl Recorder {
     }
 
     /// Counts an exchange that [began](Self::begin), and hands its record to the collector if that
-    /// has a use for it.
-    pub(super) fn finish(&self, record: &mut Finished) {
+    /// has a use for it. What only the record tells is worked out by `complete` then.
+    pub(super) fn finish(&self, record: &mut Finished, complete: impl FnOnce(&mut Finished)) {
         let requests = self.metrics.requests();
         requests.ended(self.worker, record.route, &record.method, record.status, record.failed);
         if record.answered {
             requests.answered(self.worker, record.route, record.timing.connect + record.timing.head);
         }
         if !self.wanted.take() {
-            self.link.left_out.fetch_add(1, Ordering::Relaxed);
+            self.link
+                .left_out
+                .store(self.link.left_out.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             return;
         }
+        complete(record);
         if self.queue.try_send(Box::new(record.take())).is_err() {
             self.metrics.records_dropped().inc();
         }
@@ -155,10 +162,8 @@ impl Link {
 
     /// How many exchanges left no record since this was asked last.
     pub(super) fn left_out(&self) -> u64 {
-        match self.left_out.load(Ordering::Relaxed) {
-            0 => 0,
-            _ => self.left_out.swap(0, Ordering::Relaxed),
-        }
+        let all = self.left_out.load(Ordering::Relaxed);
+        all.wrapping_sub(self.known.swap(all, Ordering::Relaxed))
     }
 
     pub(super) fn set_asleep(&self, asleep: bool) {

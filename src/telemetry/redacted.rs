@@ -37,7 +37,7 @@ impl<'a> Redacted<'a> {
             route,
             method: redact::text(record.method.as_str()),
             path: target(record),
-            host: record.host.as_ref().map(|host| match String::from_utf8_lossy(host.as_bytes()) {
+            host: record.host.as_ref().map(|host| match String::from_utf8_lossy(host) {
                 Cow::Borrowed(host) => redact::text(host),
                 Cow::Owned(host) => redact::text(&host).into_owned().into(),
             }),

@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
@@ -198,6 +198,22 @@ impl UpstreamStream {
 
     pub(super) fn is_tls(&self) -> bool {
         matches!(self.kind, Kind::Tls(_))
+    }
+
+    /// Whether nobody has closed it, and nothing has come, as far as can be seen. No system call
+    /// unless the socket was reported as readable.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        match &mut self.kind {
+            Kind::Tcp(stream) => {
+                matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Kind::Tls(stream) => {
+                // Nobody needs to be woken: it is looked at again when it is wanted.
+                let mut cx = Context::from_waker(Waker::noop());
+                Pin::new(stream.as_mut()).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+            }
+        }
     }
 
     fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn crate::net::Stream> {

@@ -24,8 +24,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, UPGRADE};
-use http::{Method, Response, StatusCode, request};
+use http::{Method, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -42,7 +41,7 @@ use super::origin::Origin;
 use super::pool::Host;
 use super::response::ResponseBody;
 use crate::clock;
-use crate::http::first;
+use crate::message::{Name, RequestHead, Response};
 use crate::net::{Deadline, Interim};
 
 pub(super) use self::body::Http1Body;
@@ -84,7 +83,7 @@ impl Http1 {
     /// of its response.
     pub(super) async fn exchange(
         mut self: Box<Self>,
-        head: &request::Parts,
+        head: &RequestHead,
         mut body: RequestBody,
         host: &Rc<Host>,
         origin: &Origin,
@@ -123,23 +122,16 @@ impl Http1 {
         mut self: Box<Self>,
         answer: Head,
         exchange: Exchange<'_>,
-        request: &request::Parts,
+        request: &RequestHead,
         host: &Rc<Host>,
         origin: &Origin,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let Head { status, reason, headers, framing, persists } = answer;
-        let has_length = first(&headers, &CONTENT_LENGTH).is_some();
-        let respond = |body| {
-            let mut response = Response::new(body);
-            *response.status_mut() = status;
-            *response.headers_mut() = headers;
-            if let Some(reason) = reason {
-                response.extensions_mut().insert(reason);
-            }
-            Ok(response)
-        };
+        let Head { head, framing, persists } = answer;
+        let status = head.status;
+        let has_length = head.fields.has(Name::ContentLength);
+        let respond = |body| Ok(Response { head, body });
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            let asked = request.headers.contains_key(UPGRADE) && exchange.upload().is_done();
+            let asked = request.fields.has(Name::Upgrade) && exchange.upload().is_done();
             let parts = self.wire.into_parts().filter(|_| asked);
             let (stream, early) =
                 parts.ok_or_else(|| UpstreamError::UnexpectedUpgrade { to: origin.to_string() })?;

@@ -27,11 +27,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, request};
+use http::{StatusCode, Version};
 use http_body::Body;
 
-use self::fields::is_of_connection;
 use self::frame::Code;
 use self::hpack::Scheme;
 use self::session::{Arrival, RequestHead, Session, USUAL_MAX_STREAMS};
@@ -42,6 +40,7 @@ use super::error::UpstreamError;
 use super::origin::Origin;
 use super::response::ResponseBody;
 use crate::config;
+use crate::message::{self, Field, Fields, Name, Response, ResponseHead};
 use crate::net::field::decimal;
 use crate::net::{Deadline, Interim};
 
@@ -128,7 +127,7 @@ impl Http2 {
     /// Sends the request and waits for the head of its response.
     pub(super) async fn exchange(
         self,
-        head: &request::Parts,
+        head: &message::RequestHead,
         body: RequestBody,
         origin: &Origin,
         timeout: Duration,
@@ -155,8 +154,8 @@ impl Http2 {
             while let Poll::Ready(arrival) = exchange.with(|session| session.poll_head(exchange.id, cx)) {
                 match arrival {
                     Ok(Arrival::Interim(StatusCode::CONTINUE, _)) => {}
-                    Ok(Arrival::Interim(status, headers)) => interim.send(status, &headers),
-                    Ok(Arrival::Head(status, headers)) => return Poll::Ready(Some(Ok((status, headers)))),
+                    Ok(Arrival::Interim(status, fields)) => interim.send(status, &fields),
+                    Ok(Arrival::Head(status, fields)) => return Poll::Ready(Some(Ok((status, fields)))),
                     Err(broken) => return Poll::Ready(Some(Err(broken))),
                 }
             }
@@ -170,10 +169,10 @@ impl Http2 {
         .await;
         exchange.deadline.clear();
         match outcome {
-            Some(Ok((status, headers))) => {
+            Some(Ok((status, fields))) => {
                 // The rest of the request goes on by itself, for as long as somebody wants the
                 // answer.
-                Ok(exchange.receive(status, headers, || sending.map(Upload::spawn)))
+                Ok(exchange.receive(status, fields, || sending.map(Upload::spawn)))
             }
             Some(Err(broken)) => Err(exchange.failure(broken, &replay, origin)),
             None => Err(exchange.timed_out(origin, timeout)),
@@ -220,7 +219,7 @@ impl Exchange {
     /// stream.
     fn start(
         &mut self,
-        head: &request::Parts,
+        head: &message::RequestHead,
         body: &RequestBody,
         origin: &Origin,
     ) -> Result<bool, UpstreamError> {
@@ -231,9 +230,9 @@ impl Exchange {
                 config::Scheme::Http => Scheme::Http,
                 config::Scheme::Https => Scheme::Https,
             },
-            authority: &origin.host_field(),
+            authority: origin.host_field(),
             path: path.as_str(),
-            fields: head.headers.iter().filter(|(name, value)| passes(name, value)),
+            fields: head.fields.iter().filter(passes),
         };
         let is_retired = self.owner.retired.get();
         self.id = self.with(|session| {
@@ -296,7 +295,7 @@ impl Exchange {
     fn receive(
         self,
         status: StatusCode,
-        headers: HeaderMap,
+        fields: Fields,
         upload: impl FnOnce() -> Option<Upload>,
     ) -> Response<ResponseBody> {
         let whole = self.with(|session| match session.is_bodiless(self.id) {
@@ -305,21 +304,18 @@ impl Exchange {
         });
         let body = match whole {
             Some(whole) if whole.is_empty() => {
-                let has_length = headers.contains_key(CONTENT_LENGTH);
+                let has_length = fields.has(Name::ContentLength);
                 ResponseBody::bodiless(has_length && status == StatusCode::NOT_MODIFIED)
             }
             Some(whole) => ResponseBody::whole(whole),
             None => {
-                let length = headers.get(CONTENT_LENGTH).and_then(|value| decimal(value.as_bytes()));
+                let length = fields.first(Name::ContentLength).and_then(decimal);
                 let upload = upload();
                 ResponseBody::http2(Http2Body::new(self, length, upload))
             }
         };
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        *response.version_mut() = Version::HTTP_11;
-        response
+        let head = ResponseHead { status, reason: None, version: Version::HTTP_11, fields };
+        Response { head: Box::new(head), body }
     }
 }
 
@@ -342,12 +338,14 @@ fn no_answer(origin: &Origin, after: Duration) -> Failure {
 }
 
 /// Whether a field of a request goes on: none that is about a connection does (RFC 9113 §8.2.2).
-fn passes(name: &HeaderName, value: &HeaderValue) -> bool {
-    match *name {
+fn passes(field: &Field<'_>) -> bool {
+    match field.known {
         // The client is told to go on when its body is first read; HTTP/2 upstreams make room for
         // a body as they want it.
-        HOST | EXPECT => false,
-        TE => value.as_bytes() == b"trailers",
-        _ => !is_of_connection(name),
+        Name::Host | Name::Expect => false,
+        Name::Te => field.value == b"trailers",
+        Name::Connection | Name::TransferEncoding | Name::Upgrade | Name::KeepAlive => false,
+        Name::Proxy => !field.name.eq_ignore_ascii_case(b"proxy-connection"),
+        _ => true,
     }
 }

@@ -26,6 +26,8 @@ struct Parts {
     scheme: Scheme,
     authority: Authority,
     host_field: HeaderValue,
+    /// The same as a field line of HTTP/1.1, its end included.
+    host_line: String,
     server_name: ServerName<'static>,
     /// Judges the addresses of a host that a client has named. Such connections are not for
     /// configured upstreams, nor the reverse.
@@ -77,6 +79,7 @@ impl Origin {
         Ok(Self(Arc::new(Parts {
             hash: HASHER.hash_one((scheme, &authority, policy.is_some())),
             scheme,
+            host_line: format!("host: {text}\r\n"),
             host_field: HeaderValue::from_str(&text).map_err(|_| unusable())?,
             server_name: server_name.map_err(|_| unusable())?,
             authority,
@@ -105,8 +108,12 @@ impl Origin {
         self.0.policy.as_ref().is_none_or(|policy| policy(address, self.port()))
     }
 
-    pub(super) fn host_field(&self) -> HeaderValue {
-        self.0.host_field.clone()
+    pub(super) fn host_field(&self) -> &HeaderValue {
+        &self.0.host_field
+    }
+
+    pub(super) fn host_line(&self) -> &str {
+        &self.0.host_line
     }
 
     pub(super) fn server_name(&self) -> ServerName<'static> {

@@ -31,6 +31,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(super) struct Hosts {
     hosts: RefCell<HashMap<Key, Rc<Host>, BuildHasherDefault<Worked>>>,
+    /// The one that was asked for last, which is nearly always the one that is asked for next.
+    last: RefCell<Option<(Key, Rc<Host>)>>,
     /// Counts open connections.
     recorder: Option<Arc<Recorder>>,
 }
@@ -95,15 +97,23 @@ pub(super) enum Connected {
 impl Hosts {
     /// To be called on a runtime for local tasks: it sweeps up after itself.
     pub(super) fn new(recorder: Option<Arc<Recorder>>) -> Rc<Self> {
-        let hosts = Rc::new(Self { hosts: RefCell::default(), recorder });
+        let hosts = Rc::new(Self { hosts: RefCell::default(), last: RefCell::default(), recorder });
         tokio::task::spawn_local(sweep(Rc::downgrade(&hosts)));
         hosts
     }
 
     pub(super) fn host(&self, connector: &Connector, origin: &Origin) -> Rc<Host> {
-        let key = Key { connector: connector.id(), origin: origin.clone() };
+        if let Some((key, host)) = &*self.last.borrow()
+            && key.connector == connector.id()
+            && key.origin == *origin
+        {
+            return Rc::clone(host);
+        }
+        let key = || Key { connector: connector.id(), origin: origin.clone() };
         let make = || Rc::new(Host::new(self.recorder.clone()));
-        self.hosts.borrow_mut().entry(key).or_insert_with(make).clone()
+        let host = self.hosts.borrow_mut().entry(key()).or_insert_with(make).clone();
+        *self.last.borrow_mut() = Some((key(), Rc::clone(&host)));
+        host
     }
 
     /// Idle HTTP/1 connections, and HTTP/2 connections.
@@ -120,6 +130,8 @@ async fn sweep(hosts: Weak<Hosts>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         let Some(hosts) = hosts.upgrade() else { return };
+        // It would count as somebody who asks.
+        *hosts.last.borrow_mut() = None;
         hosts.hosts.borrow_mut().retain(|_, host| {
             host.idle
                 .borrow_mut()

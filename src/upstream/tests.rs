@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::net::Incoming;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Either, Full};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +19,7 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::authority::Authority;
 use crate::config::{HttpProxy, Scheme, UpstreamSettings};
+use crate::message;
 use crate::net::{Call, Drain, DrainWatch, Transport, serve};
 
 mod http1;
@@ -35,7 +36,8 @@ impl Pool {
         interim: &Interim,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let (head, body) = request.into_parts();
-        self.send(connector, origin, &head, body, interim).await
+        let (response, _) = self.send(connector, origin, &head.into(), body, interim).await?;
+        Ok(response.into())
     }
 }
 

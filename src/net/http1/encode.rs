@@ -1,13 +1,12 @@
 //! A response's head, and the framing of its body (RFC 9112 §§4, 6).
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, response};
-use hyper::ext::ReasonPhrase;
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::head::Head;
 use super::wire::{COPIED, Wire};
-use crate::net::field::write as field;
+use crate::message::{Fields, Name, ResponseHead};
+use crate::net::field::{decimal, write as field};
 use crate::net::spare;
 
 /// Room for the head of an ordinary response, in bytes.
@@ -60,12 +59,12 @@ impl Asked {
 /// the connection's last response, and is set where it must be.
 pub(super) fn head(
     out: &mut Vec<u8>,
-    parts: &response::Parts,
+    head: &ResponseHead,
     asked: Asked,
     exact: Option<u64>,
     close: &mut bool,
 ) -> Sending {
-    let status = parts.status;
+    let status = head.status;
     let switches = asked.switches(status);
     // RFC 9110 §8.6: no length in these.
     let unframed = switches || status.is_informational() || status == StatusCode::NO_CONTENT;
@@ -80,36 +79,28 @@ pub(super) fn head(
     out.extend_from_slice(if asked.http_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
-    let reason = match parts.extensions.get::<ReasonPhrase>() {
-        Some(reason) => reason.as_bytes(),
-        None => status.canonical_reason().unwrap_or_default().as_bytes(),
-    };
-    out.extend_from_slice(reason);
+    let usual = || status.canonical_reason().unwrap_or_default().as_bytes();
+    out.extend_from_slice(head.reason.as_deref().unwrap_or_else(usual));
     out.extend_from_slice(b"\r\n");
 
-    let (mut length, mut dated) = (None, false);
-    for (name, value) in &parts.headers {
-        let text = name.as_str();
-        // Told apart by their length first, since few fields have that of one of these.
-        match text.len() {
-            10 if *name == CONNECTION && !switches => {
-                *close |= is_close(value);
-                continue;
-            }
-            17 if *name == TRANSFER_ENCODING => continue,
-            14 if *name == CONTENT_LENGTH => {
-                let stated = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-                if unframed || length.is_some() || stated.is_none() {
-                    continue;
-                }
-                length = stated;
-            }
-            4 => dated |= *name == DATE,
-            _ => {}
+    let mut length = None;
+    head.fields.write(out, |name, value| match name {
+        Name::Connection if !switches => {
+            *close |= is_close(value);
+            false
         }
-        field(out, text, value.as_bytes());
-    }
-    if !dated {
+        Name::TransferEncoding => false,
+        Name::ContentLength => {
+            let stated = decimal(value);
+            if unframed || length.is_some() || stated.is_none() {
+                return false;
+            }
+            length = stated;
+            true
+        }
+        _ => true,
+    });
+    if !head.fields.has(Name::Date) {
         field(out, "date", httpdate::fmt_http_date(std::time::SystemTime::now()).as_bytes());
     }
 
@@ -130,7 +121,7 @@ pub(super) fn head(
         Sending::ToClose
     } else {
         field(out, "transfer-encoding", b"chunked");
-        Sending::Chunked(if asked.takes_trailers { announced(&parts.headers) } else { Vec::new() })
+        Sending::Chunked(if asked.takes_trailers { announced(&head.fields) } else { Vec::new() })
     };
     if switches {
         // `Connection` is the handler's.
@@ -143,14 +134,13 @@ pub(super) fn head(
     sending
 }
 
-fn is_close(value: &HeaderValue) -> bool {
-    value.as_bytes().split(|b| *b == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"close"))
+fn is_close(value: &[u8]) -> bool {
+    value.split(|b| *b == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 /// The names that `Trailer` lists (RFC 9110 §6.6.2): others are not sent, since nobody was told.
-fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(TRAILER).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
-    lines.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
+fn announced(fields: &Fields) -> Vec<HeaderName> {
+    fields.list(Name::Trailer).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
 impl Sending {

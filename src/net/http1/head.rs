@@ -4,6 +4,7 @@
 //! judged in their order, and the first bad one decides.
 
 use super::Refusal;
+use crate::message::{self, BadLine, Line, Name};
 
 /// The longest head that is read, in bytes, its final empty line included.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
@@ -11,6 +12,8 @@ pub(crate) const MAX_HEAD: usize = 64 * 1024;
 pub(crate) const MAX_REQUEST_LINE: usize = 16 * 1024;
 /// The most field lines in a head.
 pub(crate) const MAX_FIELDS: u32 = 100;
+/// Room for the fields of an ordinary request.
+const USUAL_FIELDS: usize = 16;
 /// Empty lines that are tolerated ahead of a request line (RFC 9112 §2.2).
 const MAX_LEADING_LINES: u32 = 8;
 
@@ -72,14 +75,6 @@ pub(super) struct RequestLine {
     pub(super) target_end: usize,
 }
 
-/// Where a field line stands in the head: its name up to `colon`, then its value.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
-    pub(super) start: usize,
-    pub(super) colon: usize,
-    pub(super) end: usize,
-}
-
 impl Scanner {
     /// Judges `head`, the bytes from the head's start on; each call repeats the bytes of the one
     /// before and may add to them. `None`: more bytes are needed.
@@ -89,9 +84,9 @@ impl Scanner {
             self.searched = end + 1;
             self.check_size(end + 1)?;
             let start = self.line_start;
-            let line = head[start..end].strip_suffix(b"\r").ok_or(Refusal::LineEnding)?;
+            let length = head[start..end].strip_suffix(b"\r").ok_or(Refusal::LineEnding)?.len();
             self.line_start = end + 1;
-            if self.judge_line(line, start)? {
+            if self.judge_line(head, start, start + length)? {
                 return self.finish(end + 1).map(Some);
             }
         }
@@ -102,9 +97,7 @@ impl Scanner {
 
     /// Makes it ready for another head.
     pub(super) fn reset(&mut self) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.clear();
-        *self = Self { lines, ..Self::default() };
+        *self = Self::default();
     }
 
     /// Whether a byte of the request line has been seen: from then on a slow client is too slow.
@@ -123,8 +116,8 @@ impl Scanner {
     }
 
     /// `true` at the empty line that ends the head.
-    fn judge_line(&mut self, line: &[u8], start: usize) -> Result<bool, Refusal> {
-        if line.is_empty() {
+    fn judge_line(&mut self, head: &[u8], start: usize, end: usize) -> Result<bool, Refusal> {
+        if start == end {
             if self.begun {
                 return Ok(true);
             }
@@ -133,13 +126,13 @@ impl Scanner {
         }
         if !self.begun {
             self.begun = true;
-            return self.request_line(line, start).map(|()| false);
+            return self.request_line(&head[start..end], start).map(|()| false);
         }
         self.fields += 1;
         if self.fields > MAX_FIELDS {
             return Err(Refusal::HeadTooLarge);
         }
-        self.field_line(line, start).map(|()| false)
+        self.field_line(head, start, end).map(|()| false)
     }
 
     /// RFC 9112 §3: `method SP request-target SP HTTP-version`.
@@ -152,7 +145,7 @@ impl Scanner {
         let (method, target, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
         // A fragment is never sent (RFC 9112 §3.2); whoever cut it off would ask for another target.
         let target_holds = !target.is_empty() && !target.iter().any(|b| matches!(b, 0..=b' ' | b'#' | 0x7f));
-        if method.is_empty() || !method.iter().all(|b| is_token(*b)) || !target_holds {
+        if method.is_empty() || !method.iter().all(|b| message::is_token(*b)) || !target_holds {
             return Err(Refusal::RequestLine);
         }
         match version {
@@ -166,37 +159,36 @@ impl Scanner {
         Ok(())
     }
 
-    /// RFC 9112 §5: `field-name ":" OWS field-value OWS`.
-    fn field_line(&mut self, line: &[u8], start: usize) -> Result<(), Refusal> {
-        if matches!(line[0], b' ' | b'\t') {
-            return Err(Refusal::Folded);
-        }
-        let colon = line.iter().position(|b| !is_token(*b)).ok_or(Refusal::FieldName)?;
-        if colon == 0 || line[colon] != b':' {
-            return Err(Refusal::FieldName);
-        }
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
-        if !is_field_value(value) {
-            return Err(Refusal::FieldValue);
-        }
-        self.lines.push(Line { start, colon: start + colon, end: start + line.len() });
-        match name.len() {
-            2 if name.eq_ignore_ascii_case(b"te") => {
-                self.takes_trailers |= has_member(value, b"trailers");
+    fn field_line(&mut self, head: &[u8], start: usize, end: usize) -> Result<(), Refusal> {
+        let line = Line::read(head, start, end, true).map_err(|bad| match bad {
+            BadLine::Folded => Refusal::Folded,
+            BadLine::Name => Refusal::FieldName,
+            BadLine::Value => Refusal::FieldValue,
+        })?;
+        let value = line.value_in(head);
+        match line.name() {
+            Name::Te => self.takes_trailers |= has_member(value, b"trailers"),
+            Name::Host => self.hosts += 1,
+            Name::Expect => self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
+            Name::Connection => {
+                let (close, keep_alive) =
+                    (value.eq_ignore_ascii_case(b"close"), value.eq_ignore_ascii_case(b"keep-alive"));
+                self.close |= close || has_member(value, b"close");
+                self.keep_alive |= keep_alive || has_member(value, b"keep-alive");
+                if close || keep_alive {
+                    // What nearly every client says; nobody else has to know.
+                    return Ok(());
+                }
             }
-            4 if name.eq_ignore_ascii_case(b"host") => self.hosts += 1,
-            6 if name.eq_ignore_ascii_case(b"expect") => {
-                self.expects_continue |= trim(value).eq_ignore_ascii_case(b"100-continue");
-            }
-            10 if name.eq_ignore_ascii_case(b"connection") => {
-                self.close |= has_member(value, b"close");
-                self.keep_alive |= has_member(value, b"keep-alive");
-            }
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.length_field(trim(value))?,
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding_field(trim(value))?,
+            Name::Upgrade => self.upgrade = true,
+            Name::ContentLength => self.length_field(value)?,
+            Name::TransferEncoding => self.encoding_field(value)?,
             _ => {}
         }
+        if self.lines.capacity() == 0 {
+            self.lines.reserve(USUAL_FIELDS);
+        }
+        self.lines.push(line);
         Ok(())
     }
 
@@ -247,40 +239,7 @@ impl Scanner {
     }
 }
 
-/// RFC 9110 §5.5: visible characters, spaces, tabs and obs-text; no CR, LF, NUL or other control.
-pub(super) fn is_field_value(value: &[u8]) -> bool {
-    // Without an early exit, so that it is done many bytes at a time.
-    !value.iter().fold(false, |bad, b| bad | ((*b < b' ') & (*b != b'\t')) | (*b == 0x7f))
-}
-
-/// RFC 9110 §5.6.2: `tchar`.
-fn is_token(byte: u8) -> bool {
-    const TOKEN: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            table[byte] = (byte as u8).is_ascii_alphanumeric();
-            byte += 1;
-        }
-        let others = b"!#$%&'*+-.^_`|~";
-        let mut at = 0;
-        while at < others.len() {
-            table[others[at] as usize] = true;
-            at += 1;
-        }
-        table
-    };
-    TOKEN[usize::from(byte)]
-}
-
 /// Whether a list-valued field's line holds `member`, in any case.
 fn has_member(value: &[u8], member: &[u8]) -> bool {
-    value.split(|b| *b == b',').any(|one| trim(one).eq_ignore_ascii_case(member))
-}
-
-pub(super) fn trim(value: &[u8]) -> &[u8] {
-    let blank = |b: &u8| matches!(*b, b' ' | b'\t');
-    let Some(start) = value.iter().position(|b| !blank(b)) else { return &[] };
-    let end = value.iter().rposition(|b| !blank(b)).map_or(start, |last| last + 1);
-    &value[start..end]
+    value.split(|b| *b == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(member))
 }

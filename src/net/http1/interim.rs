@@ -3,9 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::task::Waker;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
-use crate::net::field;
+use crate::message::Fields;
 
 /// Interim responses that may wait, in bytes.
 const MAX_WAITING: usize = 64 * 1024;
@@ -23,11 +23,11 @@ pub(in crate::net) struct Waiting {
 impl Waiting {
     /// Leaves an interim response for the request with `index` to be sent; too late, or too much,
     /// and it is dropped.
-    pub(in crate::net) fn push(&self, index: u32, status: StatusCode, headers: &HeaderMap) {
+    pub(in crate::net) fn push(&self, index: u32, status: StatusCode, fields: &Fields) {
         if self.answered.get() > index {
             return;
         }
-        let head = head(status, headers);
+        let head = head(status, fields);
         let mut bytes = self.bytes.borrow_mut();
         if bytes.len() + head.len() > MAX_WAITING {
             return;
@@ -56,12 +56,10 @@ impl Waiting {
 }
 
 /// The head of an interim response, as HTTP/1.1 writes it.
-fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
+fn head(status: StatusCode, fields: &Fields) -> Vec<u8> {
     let mut bytes =
         format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("")).into_bytes();
-    for (name, value) in headers {
-        field::write(&mut bytes, name.as_str(), value.as_bytes());
-    }
+    fields.write(&mut bytes, |_, _| true);
     bytes.extend_from_slice(b"\r\n");
     bytes
 }

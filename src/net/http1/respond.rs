@@ -6,7 +6,6 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Response;
 use http_body::Body;
 use tokio::sync::oneshot;
 
@@ -14,6 +13,7 @@ use super::Connection;
 use super::encode::{self, Asked, Sending};
 use super::linger;
 use super::wire::{Reading, Wire};
+use crate::message::Response;
 use crate::net::serve::Turns;
 use crate::net::upgrade::Upgraded;
 
@@ -55,8 +55,8 @@ impl Connection {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (parts, body) = response.into_parts();
-        let switches = asked.switches(parts.status);
+        let Response { head, body } = response;
+        let switches = asked.switches(head.status);
         let mut close = closing || !asked.keep_alive;
         // Asked for before the wire is taken hold of: the body may be that of the request.
         let exact = body.size_hint().exact();
@@ -70,12 +70,12 @@ impl Connection {
             // A body that nobody reads is read over, as far as it is there: nothing of it must
             // be taken for the next request (RFC 9112 §9.3).
             close |= !wire.owned && !wire.skip_body();
-            encode::head(&mut wire.out, &parts, asked, exact, &mut close)
+            encode::head(&mut wire.out, &head, asked, exact, &mut close)
         };
         let to_close = matches!(sending, Sending::ToClose);
         let mut writing = Writing { ended: matches!(sending, Sending::Nothing), sending, broken: false };
         let mut body = pin!(Some(body));
-        drop(parts);
+        drop(head);
         let outcome = poll_fn(|cx| {
             if turns.poll_cut(cx) {
                 return Poll::Ready(Outcome::Lost);

@@ -6,13 +6,13 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::*;
-use crate::net::{BodyError, Drain, on_upgrade};
+use crate::net::{BodyError, Drain};
 
 /// A client that sends its pieces one by one and then keeps the connection open.
 struct Script(VecDeque<Vec<u8>>);
@@ -96,7 +96,7 @@ fn serve(pieces: Vec<Vec<u8>>) -> Seen {
             seen.borrow_mut().refusal = Some((index, refusal));
             return Ok(answer(refusal.status()));
         }
-        let (parts, mut body) = request.into_parts();
+        let (parts, mut body) = http::Request::from(request).into_parts();
         let mut heard = Heard {
             line: format!("{} {} {:?}", parts.method, parts.uri, parts.version),
             fields: fields(&parts.headers),
@@ -248,7 +248,7 @@ fn a_refused_head_request_is_known_as_one() {
     let method = RefCell::new(None);
     run(vec![b"HEAD / HTTP/1.1\r\n\r\n".to_vec()], async |request, call| {
         assert_eq!(call.refusal, Some(Refusal::Host));
-        *method.borrow_mut() = Some(request.method().clone());
+        *method.borrow_mut() = Some(request.head.method.clone());
         Ok(answer(StatusCode::BAD_REQUEST))
     });
     assert_eq!(method.into_inner(), Some(Method::HEAD));
@@ -379,7 +379,7 @@ fn a_request_s_body_can_be_its_response_s() {
         run(vec![request.clone().into_bytes(), request.into_bytes()], async |request, call| {
             assert_eq!(call.refusal, None);
             *seen.borrow_mut() += 1;
-            Ok(Response::new(request.into_body()))
+            Ok(Response::new(request.body))
         });
         assert_eq!(seen.into_inner(), 2, "the connection goes on: {body}");
     }
@@ -396,16 +396,16 @@ fn behind_an_upgrade_request_goes_what_its_answer_says() {
     ] {
         let early = Rc::new(RefCell::new(Vec::new()));
         let (seen, refused) = (RefCell::new(Vec::new()), RefCell::new(None));
-        run(vec![upgrade.clone().into_bytes(), behind.as_bytes().to_vec()], async |mut request, call| {
+        run(vec![upgrade.clone().into_bytes(), behind.as_bytes().to_vec()], async |request, call| {
             if call.refusal.is_some() {
                 *refused.borrow_mut() = call.refusal;
                 return Ok(answer(StatusCode::BAD_REQUEST));
             }
-            seen.borrow_mut().push(request.uri().to_string());
-            if request.uri().path() == "/next" {
+            seen.borrow_mut().push(request.head.uri.to_string());
+            if request.head.uri.path() == "/next" {
                 return Ok(answer(StatusCode::OK));
             }
-            let (client, early, length) = (on_upgrade(&mut request), early.clone(), behind.len());
+            let (client, early, length) = (call.upgrade, early.clone(), behind.len());
             // What is behind must not be taken for a request before the answer is there.
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert_eq!(seen.borrow().len(), 1);

@@ -5,14 +5,14 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::net::{BodyError, Drain, TUNNEL_IDLE, copy_bidirectional, on_upgrade};
+use crate::net::{BodyError, Drain, TUNNEL_IDLE, copy_bidirectional};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -21,6 +21,7 @@ async fn handle(request: Request<Incoming>, call: Call) -> Result<Answer, Infall
     if let Some(refusal) = call.refusal {
         return Ok(answer(refusal.status(), &refusal.to_string()));
     }
+    let request = http::Request::from(request);
     Ok(match request.uri().path() {
         "/ignore" => answer(StatusCode::FORBIDDEN, "no"),
         "/slow" => {
@@ -34,7 +35,7 @@ async fn handle(request: Request<Incoming>, call: Call) -> Result<Answer, Infall
         "/hints" => {
             let mut headers = HeaderMap::new();
             headers.insert("link", "</a.css>; rel=preload".parse().unwrap());
-            call.interim.send(StatusCode::EARLY_HINTS, &headers);
+            call.interim.send(StatusCode::EARLY_HINTS, &headers.into());
             tokio::time::sleep(Duration::from_millis(50)).await;
             answer(StatusCode::OK, "hinted")
         }
@@ -263,7 +264,7 @@ async fn http2_is_known_by_its_preface() {
         let server = Server::start().await;
         let (mut send, connection) = h2::client::handshake(server.connect().await).await.unwrap();
         tokio::task::spawn_local(async move { connection.await.unwrap() });
-        let request = Request::post("http://a/h2").body(()).unwrap();
+        let request = http::Request::post("http://a/h2").body(()).unwrap();
         let (response, mut stream) = send.send_request(request, false).unwrap();
         stream.send_data(Bytes::from_static(b"body"), true).unwrap();
         let mut response = response.await.unwrap();
@@ -283,7 +284,7 @@ async fn what_a_client_marks_as_sensitive_is_not_marked_here() {
         tokio::task::spawn_local(async move { connection.await.unwrap() });
         let mut secret = HeaderValue::from_static("Basic dXNlcjpwYXNz");
         secret.set_sensitive(true);
-        let request = Request::get("http://a/mark").header("authorization", secret).body(()).unwrap();
+        let request = http::Request::get("http://a/mark").header("authorization", secret).body(()).unwrap();
         let (response, _) = send.send_request(request, true).unwrap();
         let mut response = response.await.unwrap();
         assert_eq!(response.body_mut().data().await.unwrap().unwrap(), "not marked");
@@ -324,10 +325,10 @@ async fn an_upgrade_hands_the_stream_over() {
         let (stream, _) = listener.accept().await.unwrap();
         let (drain, watch) = Drain::new();
         let tunnels = watch.clone();
-        let switch = move |mut request: Request<Incoming>, _call: Call| {
+        let switch = move |_request: Request<Incoming>, call: Call| {
             let guard = tunnels.tunnel();
             async move {
-                let upgraded = on_upgrade(&mut request);
+                let upgraded = call.upgrade;
                 tokio::task::spawn_local(async move {
                     let mut stream = upgraded.await.unwrap();
                     let (mut near, mut far) = tokio::io::duplex(64);
@@ -388,7 +389,7 @@ async fn tls_agrees_on_the_protocol_and_a_plain_client_is_an_error() {
                 assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
                 let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
                 tokio::task::spawn_local(connection);
-                let request = Request::get("https://localhost/x").body(()).unwrap();
+                let request = http::Request::get("https://localhost/x").body(()).unwrap();
                 let response = send.send_request(request, true).unwrap().0.await.unwrap();
                 assert_eq!(response.status(), 200);
             } else {

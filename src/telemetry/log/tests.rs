@@ -1,7 +1,8 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use ::http::{HeaderValue, Method, StatusCode};
+use ::http::{Method, StatusCode};
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::*;
@@ -56,7 +57,7 @@ impl House {
 fn serve(recorder: &Arc<Recorder>) {
     let uri = "/personer/17912099997?access_token=hemmelig".parse().unwrap();
     let mut exchange = recorder.begin(Method::POST, uri);
-    exchange.set_host(HeaderValue::from_static("localhost:8080"));
+    exchange.set_host(Bytes::from_static(b"localhost:8080"));
     exchange.set_trace(TraceId::from_traceparent(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
     exchange.set_status(StatusCode::BAD_GATEWAY);
     exchange.received(12);

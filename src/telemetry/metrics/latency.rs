@@ -25,11 +25,16 @@ impl Latency {
     pub(super) fn observe(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let bucket = LATENCY_BUCKETS.partition_point(|bound| *bound < seconds);
-        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        add(&self.counts[bucket], 1);
         // 584 years of waiting fit in.
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        add(&self.nanoseconds, nanoseconds);
     }
+}
+
+/// Adds to a cell that no other thread writes.
+pub(super) fn add(cell: &AtomicU64, number: u64) {
+    cell.store(cell.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
 }
 
 /// All writers' observations together; `None` while there are none.

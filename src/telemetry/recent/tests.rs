@@ -1,4 +1,5 @@
-use ::http::{HeaderValue, Method, StatusCode};
+use ::http::{Method, StatusCode};
+use bytes::Bytes;
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ fn finished(uri: &str) -> Finished {
         started: Instant::now(),
         method: Method::GET,
         uri: uri.parse().unwrap(),
-        host: Some(HeaderValue::from_static("localhost:8080")),
+        host: Some(Bytes::from_static(b"localhost:8080")),
         route: RouteId::NONE,
         status: Some(StatusCode::OK),
         failed: None,

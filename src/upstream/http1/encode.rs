@@ -1,9 +1,10 @@
 //! The head of a request as HTTP/1.1 has it on the wire.
 
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Version, request};
+use http::header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Version};
 use http_body::Body;
 
+use crate::message::{Name, RequestHead};
 use crate::net::field::{decimal, write as line};
 use crate::net::spare;
 use crate::upstream::body::RequestBody;
@@ -33,10 +34,10 @@ pub(super) struct Encoded {
 
 /// Writes the head out, in origin-form and with the origin's `Host`.
 ///
-/// No line can get in: neither a [`HeaderValue`](http::HeaderValue) nor a
-/// [`Uri`](http::Uri) holds CR, LF or NUL.
+/// No line can get in: neither [`Fields`](crate::message::Fields) nor a [`Uri`](http::Uri) hold CR,
+/// LF or NUL.
 pub(super) fn encode(
-    head: &request::Parts,
+    head: &RequestHead,
     body: &RequestBody,
     origin: &Origin,
 ) -> Result<Encoded, UpstreamError> {
@@ -50,36 +51,36 @@ pub(super) fn encode(
     }
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    line(&mut out, HOST.as_str(), origin.host_field().as_bytes());
+    out.extend_from_slice(origin.host_line().as_bytes());
 
     let is_empty = body.is_empty();
     let mut announced = None;
     let mut expects = false;
-    let mut in_cookies = false;
-    for (name, value) in &head.headers {
-        let value = value.as_bytes();
-        if name == CONTENT_LENGTH {
+    let mut is_writable = true;
+    let cookies_apart = head.fields.all(Name::Cookie).nth(1).is_some();
+    if cookies_apart {
+        // HTTP/2 clients may send each cookie by itself, which HTTP/1.1 has not (RFC 9113 §8.2.3).
+        let all: Vec<&[u8]> = head.fields.all(Name::Cookie).collect();
+        line(&mut out, COOKIE.as_str(), &all.join(&b"; "[..]));
+    }
+    head.fields.write(&mut out, |name, value| match name {
+        Name::ContentLength => {
             let length = decimal(value).filter(|_| announced.is_none());
-            announced = Some(length.ok_or(UNWRITABLE)?);
-        } else if name == EXPECT {
-            if is_empty {
-                continue;
-            }
-            expects |= value.eq_ignore_ascii_case(b"100-continue");
-        } else if name == HOST || name == TRANSFER_ENCODING {
-            // The origin's, and the body's own.
-            continue;
-        } else if name == COOKIE && in_cookies {
-            // HTTP/2 clients may send each cookie by itself, which HTTP/1.1 has not
-            // (RFC 9113 §8.2.3). The lines of one name come one after another.
-            out.truncate(out.len() - 2);
-            out.extend_from_slice(b"; ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
-            continue;
+            is_writable &= length.is_some();
+            announced = length;
+            true
         }
-        in_cookies = name == COOKIE;
-        line(&mut out, name.as_str(), value);
+        Name::Expect => {
+            expects |= !is_empty && value.eq_ignore_ascii_case(b"100-continue");
+            !is_empty
+        }
+        // The origin's, and the body's own.
+        Name::Host | Name::TransferEncoding => false,
+        Name::Cookie => !cookies_apart,
+        _ => true,
+    });
+    if !is_writable {
+        return Err(UNWRITABLE);
     }
     let framing = match (is_empty, announced, body.size_hint().exact()) {
         // What was announced would be looked for in the next request.

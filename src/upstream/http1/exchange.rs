@@ -5,12 +5,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 
 use super::Failure;
 use super::head::{Fault, Head, MAX_HEAD, TOO_LONG};
 use super::upload::{self, Upload};
 use super::wire::Wire;
+use crate::message::Name;
 use crate::net::Interim;
 use crate::upstream::body::{GoAhead, Replay};
 use crate::upstream::error::UpstreamError;
@@ -71,16 +71,16 @@ impl<'a> Exchange<'a> {
         loop {
             self.send(wire, cx)?;
             let head = ready!(self.receive(wire, cx))?;
-            match head.status {
+            match head.head.status {
                 // The body that was held back goes out now.
                 StatusCode::CONTINUE => self.go_ahead.iter().for_each(GoAhead::set),
                 StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(head)),
                 status if status.is_informational() => {
-                    let mut headers = head.headers;
-                    for name in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
-                        headers.remove(name);
+                    let mut fields = head.head.fields;
+                    for name in [Name::Connection, Name::TransferEncoding, Name::ContentLength] {
+                        fields.remove(name);
                     }
-                    self.interim.send(status, &headers);
+                    self.interim.send(status, &fields);
                 }
                 _ => return Poll::Ready(Ok(head)),
             }

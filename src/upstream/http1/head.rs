@@ -1,31 +1,25 @@
 //! The head of a response: parsed, and judged as to where the message ends.
 
-use std::mem::MaybeUninit;
-
 use bytes::{Buf, Bytes};
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use hyper::ext::ReasonPhrase;
+use http::{StatusCode, Version};
 
+use crate::message::{BadLine, Fields, Line, Name, ResponseHead};
 use crate::net::field;
 
 /// Bytes of a response's head.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 /// Fields of a head.
 const MAX_FIELDS: usize = 100;
-/// Fields that a proxy adds on the response's way on: room for them is there from the start.
-const ADDED_FIELDS: usize = 1;
+/// Room for the fields of an ordinary response.
+const USUAL_FIELDS: usize = 16;
 
 /// Why bytes are no response.
 pub(super) type Fault = &'static str;
 
-/// A response's head. All values share the memory that it was read into.
+/// A response's head. All of it shares the memory that it was read into.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) status: StatusCode,
-    /// Only where it is not the usual one.
-    pub(super) reason: Option<ReasonPhrase>,
-    pub(super) headers: HeaderMap,
+    pub(super) head: Box<ResponseHead>,
     pub(super) framing: Framing,
     /// Whether the connection persists after the message (RFC 9112 §9.3).
     pub(super) persists: bool,
@@ -44,57 +38,108 @@ pub(super) enum Framing {
 impl Head {
     /// Takes a head off the front of `bytes`; `None` where it is not complete.
     pub(super) fn take(bytes: &mut Bytes) -> Result<Option<Self>, Fault> {
-        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-        let mut parsed = httparse::Response::new(&mut []);
-        // The parser's leniencies are all off.
-        let config = httparse::ParserConfig::default();
-        let length = match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields) {
-            Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) => return Ok(None),
-            Err(error) => return Err(reason_of(error)),
+        let mut at = 0;
+        let (start, end) = loop {
+            match next_line(bytes, &mut at) {
+                Some((start, end, _)) if start == end => {}
+                Some((start, end, _)) => break (start, end),
+                None => return incomplete(bytes),
+            }
         };
-        if length > MAX_HEAD {
+        let (http11, status, reason) = status_line(&bytes[start..end])?;
+        let is_usual = status.canonical_reason().map(str::as_bytes) == Some(reason);
+        let reason = (!is_usual).then(|| bytes.slice_ref(reason));
+
+        let mut lines = Vec::with_capacity(USUAL_FIELDS);
+        let mut seen = Seen { http11, ..Seen::default() };
+        let mut count = 0;
+        loop {
+            match bytes[at..] {
+                [b'\n', ..] => at += 1,
+                [b'\r', b'\n', ..] => at += 2,
+                [] | [b'\r'] => return incomplete(bytes),
+                _ => {
+                    count += 1;
+                    if count > MAX_FIELDS {
+                        return Err("it has more than 100 header fields");
+                    }
+                    let found = Line::find(bytes, at).map_err(|bad| match bad {
+                        BadLine::Folded | BadLine::Name => "invalid header name",
+                        BadLine::Value => "invalid header value",
+                    })?;
+                    let Some((line, next)) = found else { return incomplete(bytes) };
+                    at = next;
+                    if seen.field(bytes, &line) {
+                        lines.push(line);
+                    }
+                    continue;
+                }
+            }
+            break;
+        }
+        if at > MAX_HEAD {
             return Err(TOO_LONG);
         }
-        let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
-        let status = status.ok_or("its status is not a number from 100 to 999")?;
-        let reason = parsed.reason.filter(|reason| status.canonical_reason() != Some(*reason));
-        let reason =
-            reason.and_then(|reason| ReasonPhrase::try_from(bytes.slice_ref(reason.as_bytes())).ok());
-
-        let mut headers = HeaderMap::with_capacity(parsed.headers.len() + ADDED_FIELDS);
-        let mut seen = Seen { http11: parsed.version == Some(1), ..Seen::default() };
-        for line in parsed.headers.iter() {
-            let (name, value) = field::read(line, bytes)?;
-            if seen.field(&name, &value) {
-                headers.append(name, value);
-            }
-        }
-        let (framing, persists) = (seen.framing()?, seen.persists());
-        bytes.advance(length);
-        Ok(Some(Self { status, reason, headers, framing, persists }))
+        let (framing, persists) = (seen.framing(bytes)?, seen.persists());
+        let fields = Fields::of_lines(bytes.clone(), lines);
+        bytes.advance(at);
+        let head = Box::new(ResponseHead { status, reason, version: Version::HTTP_11, fields });
+        Ok(Some(Self { head, framing, persists }))
     }
 }
 
 pub(super) const TOO_LONG: Fault = "its head is longer than 64 KiB";
 
-fn reason_of(error: httparse::Error) -> Fault {
-    match error {
-        httparse::Error::HeaderName => "invalid header name",
-        httparse::Error::HeaderValue => "invalid header value",
-        httparse::Error::NewLine => "invalid line end",
-        httparse::Error::Status => "invalid status line",
-        httparse::Error::TooManyHeaders => "it has more than 100 header fields",
-        httparse::Error::Version => "it is not HTTP/1.1 or HTTP/1.0",
-        httparse::Error::Token => "invalid character",
+fn incomplete(bytes: &Bytes) -> Result<Option<Head>, Fault> {
+    // What cannot become a response need not be waited for.
+    let begun = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+    let begun = begun.map_or(&[][..], |begun| &bytes[begun..]);
+    let known = begun.len().min(START.len());
+    if begun[..known] == START[..known] { Ok(None) } else { Err(NO_VERSION) }
+}
+
+const START: &[u8] = b"HTTP/1.";
+const NO_VERSION: Fault = "it is not HTTP/1.1 or HTTP/1.0";
+
+/// The line that begins at `at`, which moves behind it: its start, its end without CR and LF, and
+/// whether it ends in both. A bare LF ends a line, too (RFC 9112 §2.2).
+#[inline]
+fn next_line(bytes: &[u8], at: &mut usize) -> Option<(usize, usize, bool)> {
+    let start = *at;
+    let end = start + memchr::memchr(b'\n', &bytes[start..])?;
+    *at = end + 1;
+    let crlf = end > start && bytes[end - 1] == b'\r';
+    Some((start, end - usize::from(crlf), crlf))
+}
+
+/// RFC 9112 §4: `HTTP-version SP status-code SP [reason-phrase]`; the space ahead of no reason is
+/// often left out.
+fn status_line(line: &[u8]) -> Result<(bool, StatusCode, &[u8]), Fault> {
+    let rest = line.strip_prefix(START).ok_or(NO_VERSION)?;
+    let (http11, rest) = match rest {
+        [b'1', b' ', rest @ ..] => (true, rest),
+        [b'0', b' ', rest @ ..] => (false, rest),
+        _ => return Err(NO_VERSION),
+    };
+    let (code, rest) = rest.split_at_checked(3).ok_or("invalid status line")?;
+    let status = StatusCode::from_bytes(code).map_err(|_| "its status is not a number from 100 to 999")?;
+    let reason = match rest {
+        [] | [b' '] => &[],
+        [b' ', reason @ ..] => reason,
+        _ => return Err("invalid status line"),
+    };
+    let is_bad = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
+    if reason.iter().any(is_bad) {
+        return Err("invalid status line");
     }
+    Ok((http11, status, reason))
 }
 
 /// What of a head matters to where the message and the connection end.
 #[derive(Default)]
 struct Seen {
     http11: bool,
-    length: Option<HeaderValue>,
+    length: Option<Line>,
     lengths_differ: bool,
     /// The number of Transfer-Encoding lines.
     codings: usize,
@@ -106,33 +151,39 @@ struct Seen {
 impl Seen {
     /// Takes note of a field; whether it belongs into the head, which a Content-Length said
     /// again, and a Connection that names no field, do not.
-    fn field(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
-        if name == CONTENT_LENGTH {
-            if let Some(length) = &self.length {
-                self.lengths_differ |= length != value;
-                return false;
+    fn field(&mut self, head: &[u8], line: &Line) -> bool {
+        let value = line.value_in(head);
+        match line.name() {
+            Name::ContentLength => {
+                if let Some(length) = &self.length {
+                    self.lengths_differ |= length.value_in(head) != value;
+                    return false;
+                }
+                self.length = Some(*line);
             }
-            self.length = Some(value.clone());
-        } else if name == TRANSFER_ENCODING {
-            self.codings += 1;
-            self.is_chunked = value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-        } else if name == CONNECTION {
-            let mut others = false;
-            for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                let (close, keep_alive) =
-                    (token.eq_ignore_ascii_case(b"close"), token.eq_ignore_ascii_case(b"keep-alive"));
-                self.close |= close;
-                self.keep_alive |= keep_alive;
-                others |= !close && !keep_alive;
+            Name::TransferEncoding => {
+                self.codings += 1;
+                self.is_chunked = value.eq_ignore_ascii_case(b"chunked");
             }
-            // About this connection alone: nobody else has to know.
-            return others;
+            Name::Connection => {
+                let mut others = false;
+                for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    let (close, keep_alive) =
+                        (token.eq_ignore_ascii_case(b"close"), token.eq_ignore_ascii_case(b"keep-alive"));
+                    self.close |= close;
+                    self.keep_alive |= keep_alive;
+                    others |= !close && !keep_alive;
+                }
+                // About this connection alone: nobody else has to know.
+                return others;
+            }
+            _ => {}
         }
         true
     }
 
     /// RFC 9112 §6.3: refuses framing that two readers may see differently.
-    fn framing(&self) -> Result<Framing, Fault> {
+    fn framing(&self, head: &[u8]) -> Result<Framing, Fault> {
         if self.codings > 0 {
             if self.length.is_some() {
                 return Err("it has both Content-Length and Transfer-Encoding");
@@ -146,8 +197,8 @@ impl Seen {
             return Ok(Framing::Chunked);
         }
         let Some(length) = &self.length else { return Ok(Framing::Unstated) };
-        let number =
-            field::decimal(length.as_bytes()).ok_or("its Content-Length is not one plain decimal number")?;
+        let number = field::decimal(length.value_in(head))
+            .ok_or("its Content-Length is not one plain decimal number")?;
         if self.lengths_differ {
             return Err("it has differing Content-Length fields");
         }

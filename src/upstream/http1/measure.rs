@@ -43,19 +43,19 @@ pub fn read_response<'a>(
         unread = all.freeze();
         while reading.is_none() {
             let Some(head) = Head::take(&mut unread)? else { break };
-            if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-                interim.push(head.status);
+            if head.head.status.is_informational() && head.head.status != StatusCode::SWITCHING_PROTOCOLS {
+                interim.push(head.head.status);
                 continue;
             }
-            let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+            let switches = head.head.status == StatusCode::SWITCHING_PROTOCOLS;
             let framing = match head.framing {
-                _ if switches || is_bodiless(&method, head.status) => Framing::Length(0),
+                _ if switches || is_bodiless(&method, head.head.status) => Framing::Length(0),
                 framing => framing,
             };
             let response = ReadResponse {
                 interim: std::mem::take(&mut interim),
-                status: head.status,
-                headers: head.headers,
+                status: head.head.status,
+                headers: HeaderMap::from(&head.head.fields),
                 body: Vec::new(),
                 trailers: None,
                 behind: 0,

@@ -12,9 +12,9 @@ fn origin() -> Origin {
     Origin::new(Scheme::Https, &"api.example.no".parse().unwrap()).unwrap()
 }
 
-fn written(request: request::Builder, body: RequestBody) -> Result<(String, Announced), UpstreamError> {
+fn written(request: http::request::Builder, body: RequestBody) -> Result<(String, Announced), UpstreamError> {
     let (head, ()) = request.body(()).unwrap().into_parts();
-    let encoded = encode(&head, &body, &origin())?;
+    let encoded = encode(&head.into(), &body, &origin())?;
     Ok((String::from_utf8(encoded.bytes).unwrap(), encoded.framing))
 }
 

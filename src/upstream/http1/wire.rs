@@ -65,13 +65,10 @@ impl Wire {
         }
     }
 
-    /// Whether nobody has closed it, and it has sent nothing that was not asked for. No system
-    /// call unless the socket was reported as readable.
+    /// Whether nobody has closed it, and it has sent nothing that was not asked for.
     pub(super) fn is_quiet(&mut self) -> bool {
-        // Nobody needs to be woken: a connection in the pool is looked at when it is wanted.
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut byte = [0];
-        self.unread.is_empty() && self.poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        let Side::Whole(stream) = &mut self.stream else { return false };
+        self.unread.is_empty() && stream.is_quiet()
     }
 
     /// The stream to write to; `None` where that is another's.

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::hpack::Scheme;
 use super::session::{Arrival, RequestHead, Session, USUAL_MAX_STREAMS};
+use crate::message::Fields;
 
 /// What came for one of the requests of [`read_http2`].
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub struct ReadConnection {
 /// Reads what `pieces` bring of a connection, one by one. What is written to it is thrown away.
 pub fn read_http2<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> ReadConnection {
     let mut session = Session::new(USUAL_MAX_STREAMS);
-    let fields = HeaderMap::new();
+    let fields = Fields::new();
     let authority = HeaderValue::from_static("api.example.no");
     let requests = [(Method::GET, true), (Method::HEAD, true), (Method::POST, false)];
     let ids = requests.map(|(method, ends)| {
@@ -68,8 +69,8 @@ fn read_stream(session: &mut Session, id: u32) -> ReadStream {
     loop {
         match session.poll_head(id, &cx) {
             Poll::Ready(Ok(Arrival::Interim(status, _))) => read.interim.push(status),
-            Poll::Ready(Ok(Arrival::Head(status, headers))) => {
-                read.head = Some((status, headers));
+            Poll::Ready(Ok(Arrival::Head(status, fields))) => {
+                read.head = Some((status, HeaderMap::from(&fields)));
                 break;
             }
             Poll::Ready(Err(broken)) => {

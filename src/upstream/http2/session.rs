@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::sync::Notify;
 
 use super::broken::Broken;
@@ -24,6 +24,7 @@ use super::frame::{Code, MIN_MAX_FRAME, PREFACE, kind, setting};
 use super::hpack::{Decoder, Encoder, Scheme};
 use super::outbox::Outbox;
 use super::stream::{FIRST_WINDOW, Odd, Stream, watch};
+use crate::message::{Field, Fields};
 
 /// What an upstream may send on all streams together ahead of our taking it off the connection,
 /// which does not wait for anybody to read it: one slow client must not hold up the others.
@@ -116,8 +117,8 @@ pub(super) struct RequestHead<'a, F> {
 
 /// What comes of a response ahead of its content.
 pub(super) enum Arrival {
-    Interim(StatusCode, HeaderMap),
-    Head(StatusCode, HeaderMap),
+    Interim(StatusCode, Fields),
+    Head(StatusCode, Fields),
 }
 
 impl Session {
@@ -196,7 +197,7 @@ impl Session {
     /// Starts an exchange, for which there [is room](Self::has_room): its head goes to the outbox.
     pub(super) fn open<'f>(
         &mut self,
-        head: RequestHead<'_, impl Iterator<Item = (&'f HeaderName, &'f HeaderValue)>>,
+        head: RequestHead<'_, impl Iterator<Item = Field<'f>>>,
         ends: bool,
     ) -> u32 {
         let id = self.next_id;

@@ -8,7 +8,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
 use super::broken::Broken;
-use super::fields::{Fields, length};
+use super::fields::{Section, length};
+use crate::message::Fields;
 
 /// What an upstream may send ahead of our reading it, in bytes: at first, and once its answer has
 /// turned out to be read as fast as it comes. So a client that reads slowly makes us hold little,
@@ -37,9 +38,9 @@ pub(super) struct Stream {
     pub(super) open: bool,
     /// The response has no content, whatever its head announces.
     pub(super) bodiless: bool,
-    pub(super) interims: VecDeque<(StatusCode, HeaderMap)>,
+    pub(super) interims: VecDeque<(StatusCode, Fields)>,
     interim_count: usize,
-    pub(super) head: Option<(StatusCode, HeaderMap)>,
+    pub(super) head: Option<(StatusCode, Fields)>,
     has_head: bool,
     /// What is still to come of the announced length.
     left: Option<u64>,
@@ -94,15 +95,15 @@ impl Stream {
     /// # Errors
     ///
     /// Why it makes the response malformed.
-    pub(super) fn on_fields(&mut self, mut fields: Fields, ends: bool) -> Result<(), &'static str> {
-        let Some(status) = fields.status else {
+    pub(super) fn on_fields(&mut self, mut section: Section, ends: bool) -> Result<(), &'static str> {
+        let Some(status) = section.status else {
             if !self.has_head {
                 return Err("it has no status");
             }
             if !ends {
                 return Err("its trailers are not its end");
             }
-            self.trailers = Some(fields.headers);
+            self.trailers = Some(HeaderMap::from(&section.fields));
             return self.end();
         };
         if self.has_head {
@@ -117,13 +118,13 @@ impl Stream {
             if self.interim_count > MAX_INTERIM {
                 return Err("it has more than 32 interim responses");
             }
-            self.interims.push_back((status, fields.headers));
+            self.interims.push_back((status, section.fields));
             return Ok(());
         }
         self.bodiless |= matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        self.left = length(&mut fields.headers)?;
+        self.left = length(&mut section.fields)?;
         self.has_head = true;
-        self.head = Some((status, fields.headers));
+        self.head = Some((status, section.fields));
         if ends { self.end() } else { Ok(()) }
     }
 

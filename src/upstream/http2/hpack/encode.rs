@@ -6,9 +6,10 @@
 
 use std::collections::VecDeque;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
 use super::{DEFAULT_TABLE_SIZE, FIELD_OVERHEAD, integer, statics};
+use crate::message::Field;
 
 /// First bytes, without their prefix (RFC 7541 §6).
 const INDEXED: u8 = 0x80;
@@ -30,6 +31,8 @@ pub(crate) struct Encoder {
     announced: usize,
     /// Where the capacity has been set since: the smallest that it has had.
     smallest: Option<usize>,
+    /// Where a name is put into lower case.
+    name: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +64,14 @@ enum Indexing {
 impl Encoder {
     pub(crate) fn new() -> Self {
         let capacity = DEFAULT_TABLE_SIZE;
-        Self { entries: VecDeque::new(), size: 0, capacity, announced: capacity, smallest: None }
+        Self {
+            entries: VecDeque::new(),
+            size: 0,
+            capacity,
+            announced: capacity,
+            smallest: None,
+            name: Vec::new(),
+        }
     }
 
     /// Follows the peer's SETTINGS_HEADER_TABLE_SIZE, up to the default. The next block says so.
@@ -78,33 +88,29 @@ impl Encoder {
         scheme: Scheme,
         authority: &HeaderValue,
         path: &str,
-        fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+        fields: impl Iterator<Item = Field<'a>>,
         out: &mut Vec<u8>,
     ) {
         self.announce(out);
         match *method {
             Method::GET => out.push(INDEXED | statics::METHOD_GET),
             Method::POST => out.push(INDEXED | statics::METHOD_POST),
-            _ => literal(NOT_INDEXED, statics::METHOD_GET, "", method.as_str().as_bytes(), out),
+            _ => literal(NOT_INDEXED, statics::METHOD_GET, b"", method.as_str().as_bytes(), out),
         }
         out.push(match scheme {
             Scheme::Http => INDEXED | statics::SCHEME_HTTP,
             Scheme::Https => INDEXED | statics::SCHEME_HTTPS,
         });
-        self.write(Indexing::Incremental, statics::AUTHORITY, "", authority, out);
+        self.write(Indexing::Incremental, statics::AUTHORITY, b"", authority.as_bytes(), None, out);
         match path {
             "/" => out.push(INDEXED | statics::PATH_ROOT),
-            _ => literal(NOT_INDEXED, statics::PATH_ROOT, "", path.as_bytes(), out),
+            _ => literal(NOT_INDEXED, statics::PATH_ROOT, b"", path.as_bytes(), out),
         }
         self.fields(fields, out);
     }
 
     /// Appends a trailer section's block to `out`.
-    pub(crate) fn trailers<'a>(
-        &mut self,
-        fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
-        out: &mut Vec<u8>,
-    ) {
+    pub(crate) fn trailers<'a>(&mut self, fields: impl Iterator<Item = Field<'a>>, out: &mut Vec<u8>) {
         self.announce(out);
         self.fields(fields, out);
     }
@@ -122,26 +128,37 @@ impl Encoder {
         self.announced = self.capacity;
     }
 
-    fn fields<'a>(
-        &mut self,
-        fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
-        out: &mut Vec<u8>,
-    ) {
-        for (name, value) in fields {
-            let name = name.as_str();
-            let index = statics::index_of(name.as_bytes());
-            self.write(indexing(index, name, value), index, name, value, out);
+    fn fields<'a>(&mut self, fields: impl Iterator<Item = Field<'a>>, out: &mut Vec<u8>) {
+        let mut name = std::mem::take(&mut self.name);
+        for field in fields {
+            name.clear();
+            name.extend_from_slice(field.name);
+            // RFC 9113 §8.2.1.
+            name.make_ascii_lowercase();
+            let index = statics::index_of(&name);
+            let is_sensitive = field.own.is_some_and(HeaderValue::is_sensitive);
+            self.write(indexing(index, &name, is_sensitive), index, &name, field.value, field.own, out);
         }
+        self.name = name;
     }
 
-    fn write(&mut self, indexing: Indexing, index: u8, name: &str, value: &HeaderValue, out: &mut Vec<u8>) {
+    /// `own`: the value by itself, whose memory the table may share.
+    fn write(
+        &mut self,
+        indexing: Indexing,
+        index: u8,
+        name: &[u8],
+        value: &[u8],
+        own: Option<&HeaderValue>,
+        out: &mut Vec<u8>,
+    ) {
         let pattern = match indexing {
             Indexing::Incremental | Indexing::Token => {
-                if let Some(field) = self.find(index, value.as_bytes()) {
+                if let Some(field) = self.find(index, value) {
                     return integer::encode(field, 7, INDEXED, out);
                 }
                 match indexing {
-                    _ if self.insert(indexing, index, name, value) => INCREMENTAL,
+                    _ if self.insert(indexing, index, name, value, own) => INCREMENTAL,
                     Indexing::Token => NEVER_INDEXED,
                     _ => NOT_INDEXED,
                 }
@@ -149,7 +166,7 @@ impl Encoder {
             Indexing::No => NOT_INDEXED,
             Indexing::Never => NEVER_INDEXED,
         };
-        literal(pattern, index, name, value.as_bytes(), out);
+        literal(pattern, index, name, value, out);
     }
 
     /// The index of a field that is in one of the tables.
@@ -168,19 +185,26 @@ impl Encoder {
     }
 
     /// Makes an entry of a field, unless it is too large to be one.
-    fn insert(&mut self, indexing: Indexing, index: u8, name: &str, value: &HeaderValue) -> bool {
+    fn insert(
+        &mut self,
+        indexing: Indexing,
+        index: u8,
+        name: &[u8],
+        value: &[u8],
+        own: Option<&HeaderValue>,
+    ) -> bool {
         let name_length = match index {
             0 => name.len(),
             _ => statics::ENTRIES[usize::from(index) - 1].name_length,
         };
         let size = name_length + value.len() + FIELD_OVERHEAD;
-        let value = match indexing {
+        let value = match (indexing, own) {
             _ if size > self.capacity => return false,
-            Indexing::Token => value.clone(),
+            (Indexing::Token, Some(own)) => own.clone(),
             // It would push out the token, or too much that is worth more.
             _ if size > self.capacity / 2 => return false,
             // A copy: what came with a client's request may share the memory of its whole head.
-            _ => match HeaderValue::from_bytes(value.as_bytes()) {
+            _ => match HeaderValue::from_bytes(value) {
                 Ok(copy) => copy,
                 Err(_) => return false,
             },
@@ -200,14 +224,14 @@ impl Encoder {
     }
 }
 
-fn indexing(index: u8, name: &str, value: &HeaderValue) -> Indexing {
+fn indexing(index: u8, name: &[u8], is_sensitive: bool) -> Indexing {
     match index {
         // What is sensitive here is the token that this program puts on. To guess at values by
         // what blocks compress to (RFC 7541 §7.1) takes the whole value, and a token is long and
         // random. What clients put on themselves may be a password.
-        statics::AUTHORIZATION if value.is_sensitive() => Indexing::Token,
+        statics::AUTHORIZATION if is_sensitive => Indexing::Token,
         statics::AUTHORIZATION | statics::PROXY_AUTHORIZATION | statics::COOKIE => Indexing::Never,
-        _ if value.is_sensitive() => Indexing::Never,
+        _ if is_sensitive => Indexing::Never,
         statics::ACCEPT
         | statics::ACCEPT_ENCODING
         | statics::ACCEPT_LANGUAGE
@@ -215,17 +239,17 @@ fn indexing(index: u8, name: &str, value: &HeaderValue) -> Indexing {
         | statics::CONTENT_TYPE
         | statics::USER_AGENT
         | statics::VIA => Indexing::Incremental,
-        0 if name == "origin" => Indexing::Incremental,
+        0 if name == b"origin" => Indexing::Incremental,
         _ => Indexing::No,
     }
 }
 
 /// Writes a literal whose name is that of `index`, or `name` where that is 0.
-fn literal(pattern: u8, index: u8, name: &str, value: &[u8], out: &mut Vec<u8>) {
+fn literal(pattern: u8, index: u8, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     let bits = if pattern == INCREMENTAL { 6 } else { 4 };
     integer::encode(index.into(), bits, pattern, out);
     if index == 0 {
-        string(name.as_bytes(), out);
+        string(name, out);
     }
     string(value, out);
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{MAX_WAITING, Session};
+use crate::message::Fields;
 use crate::upstream::http2::frame::{flag, kind};
 use crate::upstream::http2::stream::watch;
 
@@ -79,7 +80,7 @@ impl Session {
         }
         let mut block = std::mem::take(&mut self.scratch);
         block.clear();
-        self.encoder.trailers(trailers.iter(), &mut block);
+        self.encoder.trailers(Fields::from(trailers.clone()).iter(), &mut block);
         self.write_block(id, &block, true);
         self.scratch = block;
         self.sent(id);

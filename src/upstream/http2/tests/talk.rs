@@ -3,9 +3,10 @@
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::*;
+use crate::message::Fields;
 use crate::upstream::http2::frame::{PREFACE, setting};
 use crate::upstream::http2::session::USUAL_MAX_STREAMS;
 use crate::upstream::http2::stream::FIRST_WINDOW;
@@ -32,6 +33,7 @@ impl Talk {
     }
 
     fn open(&mut self, method: Method, ends: bool, fields: &HeaderMap) -> u32 {
+        let fields = Fields::from(fields.clone());
         let head = RequestHead {
             method: &method,
             scheme: Scheme::Https,

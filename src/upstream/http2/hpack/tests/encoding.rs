@@ -4,6 +4,7 @@ use http::header::*;
 use super::super::{DEFAULT_TABLE_SIZE, Encoder, Scheme, statics};
 use super::reference::{Reference, fixed};
 use super::*;
+use crate::message::Fields;
 
 type Line = (HeaderName, HeaderValue);
 
@@ -19,14 +20,14 @@ fn token(length: usize) -> Line {
 
 fn request(encoder: &mut Encoder, path: &str, lines: &[Line]) -> Vec<u8> {
     let (authority, mut out) = (HeaderValue::from_static("api.example"), Vec::new());
-    let fields = lines.iter().map(|(name, value)| (name, value));
-    encoder.request(&Method::GET, Scheme::Https, &authority, path, fields, &mut out);
+    let fields: Fields = lines.iter().cloned().collect();
+    encoder.request(&Method::GET, Scheme::Https, &authority, path, fields.iter(), &mut out);
     out
 }
 
 fn trailers(encoder: &mut Encoder, lines: &[Line]) -> Vec<u8> {
     let mut out = Vec::new();
-    encoder.trailers(lines.iter().map(|(name, value)| (name, value)), &mut out);
+    encoder.trailers(lines.iter().cloned().collect::<Fields>().iter(), &mut out);
     out
 }
 
@@ -297,9 +298,9 @@ proptest! {
             }
             let mut block = Vec::new();
             let value = HeaderValue::from_str(&authority).unwrap();
-            let fields = lines.iter().map(|(name, value)| (name, value));
+            let fields: Fields = lines.iter().cloned().collect();
             let token = Method::from_bytes(method.as_bytes()).unwrap();
-            encoder.request(&token, scheme, &value, &path, fields, &mut block);
+            encoder.request(&token, scheme, &value, &path, fields.iter(), &mut block);
 
             let scheme = if scheme == Scheme::Http { "http" } else { "https" };
             let mut sent = vec![

@@ -1,0 +1,154 @@
+//! [`Name`]: the names that this program looks for.
+
+/// A field's name, as far as anything depends on it. Told once, when a field comes; from then on
+/// fields are found by comparing numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Name {
+    /// None of those below.
+    Other,
+    Authorization,
+    Connection,
+    ContentLength,
+    ContentLocation,
+    Cookie,
+    Date,
+    Expect,
+    Host,
+    Http2Settings,
+    KeepAlive,
+    Location,
+    Origin,
+    /// `Proxy-` and anything but what is below.
+    Proxy,
+    ProxyAuthorization,
+    ProxyStatus,
+    SecFetchSite,
+    Te,
+    Traceparent,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    UserAgent,
+    Via,
+}
+
+impl Name {
+    /// Reads a name, in any case. `text` holds no control characters.
+    pub fn of(text: &[u8]) -> Self {
+        let Some(first) = text.first() else { return Self::Other };
+        match (text.len(), first | 0x20) {
+            (2, b't') => Self::Te.if_is(text, b"te"),
+            (3, b'v') => Self::Via.if_is(text, b"via"),
+            (4, b'd') => Self::Date.if_is(text, b"date"),
+            (4, b'h') => Self::Host.if_is(text, b"host"),
+            (6, b'c') => Self::Cookie.if_is(text, b"cookie"),
+            (6, b'e') => Self::Expect.if_is(text, b"expect"),
+            (6, b'o') => Self::Origin.if_is(text, b"origin"),
+            (7, b't') => Self::Trailer.if_is(text, b"trailer"),
+            (7, b'u') => Self::Upgrade.if_is(text, b"upgrade"),
+            (8, b'l') => Self::Location.if_is(text, b"location"),
+            (10, b'c') => Self::Connection.if_is(text, b"connection"),
+            (10, b'k') => Self::KeepAlive.if_is(text, b"keep-alive"),
+            (10, b'u') => Self::UserAgent.if_is(text, b"user-agent"),
+            (11, b't') => Self::Traceparent.if_is(text, b"traceparent"),
+            (13, b'a') => Self::Authorization.if_is(text, b"authorization"),
+            (14, b'c') => Self::ContentLength.if_is(text, b"content-length"),
+            (14, b'h') => Self::Http2Settings.if_is(text, b"http2-settings"),
+            (14, b's') => Self::SecFetchSite.if_is(text, b"sec-fetch-site"),
+            (16, b'c') => Self::ContentLocation.if_is(text, b"content-location"),
+            (17, b't') => Self::TransferEncoding.if_is(text, b"transfer-encoding"),
+            (6.., b'p') => Self::of_proxy(text),
+            _ => Self::Other,
+        }
+    }
+
+    /// `known`, in lower case and without anything but letters, digits and hyphens, of which no
+    /// other character differs by this bit alone, control characters aside.
+    #[inline]
+    fn if_is<const N: usize>(self, text: &[u8], known: &[u8; N]) -> Self {
+        let Ok(text) = <&[u8; N]>::try_from(text) else { return Self::Other };
+        let mut differing = 0;
+        for (byte, known) in text.iter().zip(known) {
+            differing |= (byte | 0x20) ^ known;
+        }
+        if differing == 0 { self } else { Self::Other }
+    }
+
+    #[cold]
+    fn of_proxy(text: &[u8]) -> Self {
+        match text.split_at_checked(6) {
+            Some((start, rest)) if start.eq_ignore_ascii_case(b"proxy-") => {
+                if rest.eq_ignore_ascii_case(b"authorization") {
+                    Self::ProxyAuthorization
+                } else if rest.eq_ignore_ascii_case(b"status") {
+                    Self::ProxyStatus
+                } else {
+                    Self::Proxy
+                }
+            }
+            _ => Self::Other,
+        }
+    }
+
+    /// A set of this one, for [`Fields::may_have_any`](super::Fields::may_have_any).
+    pub const fn bit(self) -> u32 {
+        1 << self as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case_and_by_nothing_less_than_all_of_them() {
+        for (text, name) in [
+            ("te", Name::Te),
+            ("via", Name::Via),
+            ("date", Name::Date),
+            ("host", Name::Host),
+            ("cookie", Name::Cookie),
+            ("expect", Name::Expect),
+            ("origin", Name::Origin),
+            ("trailer", Name::Trailer),
+            ("upgrade", Name::Upgrade),
+            ("location", Name::Location),
+            ("connection", Name::Connection),
+            ("keep-alive", Name::KeepAlive),
+            ("user-agent", Name::UserAgent),
+            ("traceparent", Name::Traceparent),
+            ("authorization", Name::Authorization),
+            ("content-length", Name::ContentLength),
+            ("http2-settings", Name::Http2Settings),
+            ("sec-fetch-site", Name::SecFetchSite),
+            ("content-location", Name::ContentLocation),
+            ("transfer-encoding", Name::TransferEncoding),
+            ("proxy-authorization", Name::ProxyAuthorization),
+            ("proxy-status", Name::ProxyStatus),
+            ("proxy-connection", Name::Proxy),
+            ("proxy-", Name::Proxy),
+        ] {
+            assert_eq!(Name::of(text.as_bytes()), name, "{text}");
+            assert_eq!(Name::of(text.to_ascii_uppercase().as_bytes()), name, "{text}");
+            for at in 0..text.len() {
+                let mut other = text.as_bytes().to_vec();
+                other[at] = b'~';
+                let is_proxy = at >= 6 && text.starts_with("proxy-");
+                let expected = if is_proxy { Name::Proxy } else { Name::Other };
+                assert_eq!(Name::of(&other), expected, "{text} at {at}");
+            }
+            assert_ne!(Name::of(format!("{text}x").as_bytes()), name.min_proxy(), "{text}");
+        }
+        for text in ["", "t", "x", "proxy", "hos", "hosts"] {
+            assert_eq!(Name::of(text.as_bytes()), Name::Other, "{text}");
+        }
+    }
+
+    impl Name {
+        /// `Proxy` stands for many names, so a longer one is the same.
+        fn min_proxy(self) -> Self {
+            if self == Self::Proxy { Self::Other } else { self }
+        }
+    }
+}
