@@ -7,6 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Line, Name};
 
+/// Room for what a proxy puts on a message.
+const USUAL_OWN: usize = 2;
+
 /// A field that may stand once stood several times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the field stands on several lines")]
@@ -57,7 +60,7 @@ impl Fields {
     /// The lines that were read in `head`.
     pub fn of_lines(head: Bytes, lines: Vec<Line>) -> Self {
         let names = lines.iter().fold(0, |names, line| names | line.name.bit());
-        Self { head, lines, own: Vec::new(), names }
+        Self { head, lines, own: Vec::with_capacity(USUAL_OWN), names }
     }
 
     /// The number of lines, of names that repeat too.
@@ -333,3 +336,6 @@ impl fmt::Debug for Fields {
         f.debug_list().entries(names).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,11 +99,7 @@ impl Line {
 
 #[inline]
 fn name_end(head: &[u8], start: usize, end: usize) -> usize {
-    let mut at = start;
-    while at < end && is_token(head[at]) {
-        at += 1;
-    }
-    at
+    start + head[start..end].iter().take_while(|byte| is_token(**byte)).count()
 }
 
 #[inline]

@@ -28,8 +28,14 @@ pub(super) fn request(
     via: &Via,
 ) -> Result<Option<Upgrade>, Problem> {
     let route = &target.route.config;
-    let root = PathAndQuery::from_static("/");
-    let asked = head.uri.path_and_query().unwrap_or(&root);
+    let root;
+    let asked = match head.uri.path_and_query() {
+        Some(asked) => asked,
+        None => {
+            root = PathAndQuery::from_static("/");
+            &root
+        }
+    };
     let joined = path::join(&route.upstream.path, asked, target.rest_at)
         .map_err(|error| Problem::new(ProblemKind::UriTooLong, error.to_string()))?;
     match joined {
