@@ -70,19 +70,19 @@ impl<'a> Exchange<'a> {
     pub(super) fn poll(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
         loop {
             self.send(wire, cx)?;
-            let head = ready!(self.receive(wire, cx))?;
-            match head.head.status {
+            let answer = ready!(self.receive(wire, cx))?;
+            match answer.head.status {
                 // The body that was held back goes out now.
                 StatusCode::CONTINUE => self.go_ahead.iter().for_each(GoAhead::set),
-                StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(head)),
+                StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(answer)),
                 status if status.is_informational() => {
-                    let mut fields = head.head.fields;
+                    let mut fields = answer.head.fields;
                     for name in [Name::Connection, Name::TransferEncoding, Name::ContentLength] {
                         fields.remove(name);
                     }
                     self.interim.send(status, &fields);
                 }
-                _ => return Poll::Ready(Ok(head)),
+                _ => return Poll::Ready(Ok(answer)),
             }
             self.interims += 1;
             if self.interims > MAX_INTERIM {

@@ -42,24 +42,25 @@ pub fn read_response<'a>(
         all.extend_from_slice(piece);
         unread = all.freeze();
         while reading.is_none() {
-            let Some(head) = Head::take(&mut unread)? else { break };
-            if head.head.status.is_informational() && head.head.status != StatusCode::SWITCHING_PROTOCOLS {
-                interim.push(head.head.status);
+            let Some(answer) = Head::take(&mut unread)? else { break };
+            if answer.head.status.is_informational() && answer.head.status != StatusCode::SWITCHING_PROTOCOLS
+            {
+                interim.push(answer.head.status);
                 continue;
             }
-            let switches = head.head.status == StatusCode::SWITCHING_PROTOCOLS;
-            let framing = match head.framing {
-                _ if switches || is_bodiless(&method, head.head.status) => Framing::Length(0),
+            let switches = answer.head.status == StatusCode::SWITCHING_PROTOCOLS;
+            let framing = match answer.framing {
+                _ if switches || is_bodiless(&method, answer.head.status) => Framing::Length(0),
                 framing => framing,
             };
             let response = ReadResponse {
                 interim: std::mem::take(&mut interim),
-                status: head.head.status,
-                headers: HeaderMap::from(&head.head.fields),
+                status: answer.head.status,
+                headers: HeaderMap::from(&answer.head.fields),
                 body: Vec::new(),
                 trailers: None,
                 behind: 0,
-                persists: head.persists && framing != Framing::Unstated && !switches,
+                persists: answer.persists && framing != Framing::Unstated && !switches,
             };
             reading = Some((response, Decoder::new(framing)));
         }
