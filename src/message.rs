@@ -14,21 +14,20 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use hyper::ext::ReasonPhrase;
 
-pub(crate) use fields::write_line;
 pub use fields::{Field, Fields, Repeated};
-pub(crate) use line::is_token;
+pub(crate) use fields::{decimal, text, write_line};
 pub use line::{BadLine, Line};
+pub(crate) use line::{is_control, is_token};
 pub use name::Name;
 
 /// A request with a body. Its head is in a box, since it passes through many hands and is large.
-#[derive(Debug)]
 pub struct Request<B> {
     pub head: Box<RequestHead>,
     pub body: B,
 }
 
-/// The head of a request (RFC 9110 §6.2).
-#[derive(Clone, Debug, Default)]
+/// The head of a request (RFC 9110 §6.2). No `Debug`: its target may hold a person's number.
+#[derive(Clone, Default)]
 pub struct RequestHead {
     pub method: Method,
     pub uri: Uri,

@@ -8,7 +8,6 @@
 mod chunked;
 mod copy;
 mod drain;
-pub mod field;
 mod http1;
 mod http2;
 mod incoming;

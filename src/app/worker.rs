@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use ::http::Response;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -16,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{Admin, AdminBody};
 use crate::clock;
-use crate::message::Request;
+use crate::message::{Request, Response};
 use crate::net::{self, Accepted, Call, DrainWatch, Incoming, Listener, Peer, Phase};
 use crate::proxy::{self, Worker};
 use crate::state::{Live, Surroundings};
@@ -172,8 +171,8 @@ pub(super) async fn serve_admin(listener: Listener, page: Admin, live: Arc<Live>
 
 async fn admin(page: &Admin, live: &Live, request: Request<Incoming>, call: Call) -> Response<AdminBody> {
     match proxy::admit_admin(live, &request.head, &call) {
-        Ok(()) => page.handle(request.into()).await,
-        Err(problem) => page.refuse(problem, &request.head.method),
+        Ok(()) => page.handle(request.into()).await.into(),
+        Err(problem) => page.refuse(problem, &request.head.method).into(),
     }
 }
 

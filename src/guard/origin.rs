@@ -9,7 +9,7 @@ use http::HeaderValue;
 use super::{Cors, Refusal};
 use crate::authority::Authority;
 use crate::config::Scheme;
-use crate::message::{Fields, Name};
+use crate::message::{Fields, Name, text};
 
 /// The web origins whose pages may use the listener.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(super) fn is_unmarked_browser(fields: &Fields) -> bool {
 
 fn is_own(origin: &[u8], scheme: Scheme, authority: &Authority) -> bool {
     let parse = || {
-        let (origin_scheme, rest) = str::from_utf8(origin).ok()?.split_once("://")?;
+        let (origin_scheme, rest) = text(origin)?.split_once("://")?;
         let origin: Authority = rest.parse().ok()?;
         Some(origin_scheme == scheme.name() && origin.agrees_with(authority, scheme.default_port()))
     };

@@ -6,7 +6,7 @@ use http::{Method, Uri, Version};
 use super::Form;
 use crate::authority::{Authority, AuthorityError};
 use crate::config::Scheme;
-use crate::message::{Name, RequestHead};
+use crate::message::{Name, RequestHead, text};
 
 /// Why target and `Host` do not say where a request is for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum TargetError {
     #[error("the target is neither a path nor an absolute URI")]
     Form,
 }
+
+/// A `Host` beyond ASCII is none (RFC 9110 §7.2).
+const NOT_TEXT: TargetError = TargetError::Host(AuthorityError::Character);
 
 /// A target as it was written; what it means depends on the listener.
 #[derive(Debug)]
@@ -113,7 +116,7 @@ impl Target {
             let http2 = head.version == Version::HTTP_2;
             return if http2 { Err(TargetError::NoHost) } else { Ok(Self::Own { form, authority: None }) };
         };
-        let text = text(host)?;
+        let text = text(host).ok_or(NOT_TEXT)?;
         match Authority::parse_again(text) {
             Ok(authority) => Ok(Self::Own { form, authority: Some(authority) }),
             Err(AuthorityError::Ipv4) => Err(TargetError::NumericHost(text.to_owned())),
@@ -143,17 +146,11 @@ fn own_form(head: &RequestHead) -> Result<Form, TargetError> {
     }
 }
 
-/// A `Host` beyond ASCII is none (RFC 9110 §7.2).
-fn text(host: &[u8]) -> Result<&str, TargetError> {
-    let text = str::from_utf8(host).ok().filter(|text| text.is_ascii());
-    text.ok_or(TargetError::Host(AuthorityError::Character))
-}
-
 /// `Host` beside a target with an authority must say the same (RFC 9112 §3.2.2 would have it
 /// ignored; a request that says two things is not worth guessing about).
 fn agree(target: &Authority, host: Option<&[u8]>, default_port: u16) -> Result<(), TargetError> {
     let Some(host) = host else { return Ok(()) };
-    let host: Authority = text(host)?.parse().map_err(TargetError::Host)?;
+    let host: Authority = text(host).ok_or(NOT_TEXT)?.parse().map_err(TargetError::Host)?;
     if !target.agrees_with(&host, default_port) {
         return Err(TargetError::Mismatch { target: target.clone(), host });
     }

@@ -6,7 +6,7 @@
 
 use http::HeaderName;
 
-use crate::message::Fields;
+use crate::message::{Fields, text};
 
 /// Why a header gives no value for a claim. None of these shows the value: it may be a national
 /// identity number.
@@ -32,12 +32,7 @@ pub enum ClaimHeaderError {
 /// Where the header is missing, empty, repeated, or not printable ASCII.
 pub fn single<'a>(fields: &'a Fields, name: &'a HeaderName) -> Result<&'a str, ClaimHeaderError> {
     let line = fields.single_named(name).map_err(|_| ClaimHeaderError::Repeated)?;
-    let line = line.ok_or(ClaimHeaderError::Missing)?;
-    // As `HeaderValue::to_str` has it: tabs are text, too.
-    if !line.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
-        return Err(ClaimHeaderError::NotText);
-    }
-    let text = str::from_utf8(line).map_err(|_| ClaimHeaderError::NotText)?.trim();
+    let text = text(line.ok_or(ClaimHeaderError::Missing)?).ok_or(ClaimHeaderError::NotText)?.trim();
     if text.is_empty() {
         return Err(ClaimHeaderError::Empty);
     }

@@ -7,15 +7,19 @@ use crate::message::{Fields, Name};
 /// Joins several `Cookie` lines into one with `; ` (RFC 9113 §8.2.3). One line, or none, stays
 /// as it is.
 pub fn join(fields: &mut Fields) {
-    if fields.all(Name::Cookie).nth(1).is_none() {
-        return;
-    }
-    let lines: Vec<&[u8]> = fields.all(Name::Cookie).collect();
-    let mut joined = HeaderValue::from_bytes(&lines.join(&b"; "[..]))
+    let Some(joined) = joined(fields) else { return };
+    let mut joined = HeaderValue::from_bytes(&joined)
         .expect("field values joined with printable characters are a field value");
     let of_cookies = fields.iter().filter(|field| field.known == Name::Cookie);
     joined.set_sensitive(of_cookies.filter_map(|field| field.own).any(HeaderValue::is_sensitive));
     fields.insert(COOKIE, joined);
+}
+
+/// Several `Cookie` lines as one; `None` where there is one, or none.
+pub fn joined(fields: &Fields) -> Option<Vec<u8>> {
+    fields.all(Name::Cookie).nth(1)?;
+    let lines: Vec<&[u8]> = fields.all(Name::Cookie).collect();
+    Some(lines.join(&b"; "[..]))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use http::Version;
 
-use crate::message::{Fields, Name};
+use crate::message::{Fields, Name, decimal};
 
 /// Why the length of a message cannot be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,19 +42,11 @@ pub fn check(version: Version, fields: &Fields) -> Result<Framing, FramingError>
     match (length, coding) {
         (None, None) => Ok(Framing::Unstated),
         (Some(_), Some(_)) => Err(FramingError::Both),
-        (Some(length), None) => content_length(length).map(Framing::Length),
+        (Some(length), None) => decimal(length).map(Framing::Length).ok_or(FramingError::ContentLength),
         (None, Some(_)) if version != Version::HTTP_11 => Err(FramingError::Version),
         (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (None, Some(_)) => Err(FramingError::TransferEncoding),
     }
-}
-
-fn content_length(digits: &[u8]) -> Result<u64, FramingError> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(FramingError::ContentLength);
-    }
-    // All digits, so this fails only where the number is beyond 64 bits.
-    str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).ok_or(FramingError::ContentLength)
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl Via {
             Version::HTTP_2 => &self.http2,
             _ => &self.http11,
         };
-        fields.append_known(Name::Via, VIA, line.clone());
+        fields.append(VIA, line.clone());
     }
 
     /// Whether the message has been through this process before. Ask before hop-by-hop fields

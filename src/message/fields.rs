@@ -35,8 +35,8 @@ struct Own {
     value: HeaderValue,
 }
 
-/// One field, wherever it came from.
-#[derive(Clone, Copy, Debug)]
+/// One field, wherever it came from. No `Debug`: it may be a credential.
+#[derive(Clone, Copy)]
 pub struct Field<'a> {
     pub known: Name,
     /// In any case.
@@ -167,7 +167,9 @@ impl Fields {
     /// Removes all lines of a field of any name.
     pub fn remove_named(&mut self, name: &HeaderName) {
         let known = Name::of(name.as_str().as_bytes());
-        if self.may_have_any(known.bit()) {
+        if known.is_one() {
+            self.remove(known);
+        } else if self.may_have_any(known.bit()) {
             let head = &self.head;
             self.lines.retain(|line| {
                 line.name != known || !line.name_in(head).eq_ignore_ascii_case(name.as_str().as_bytes())
@@ -179,30 +181,14 @@ impl Fields {
     /// Adds a line behind all others.
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
         let known = Name::of(name.as_str().as_bytes());
-        self.push(Own { known, name, value });
-    }
-
-    /// As [`append`](Self::append), where it is known which name `written` is.
-    pub fn append_known(&mut self, name: Name, written: HeaderName, value: HeaderValue) {
-        debug_assert_eq!(Name::of(written.as_str().as_bytes()), name);
-        self.push(Own { known: name, name: written, value });
+        self.names |= known.bit();
+        self.own.push(Own { known, name, value });
     }
 
     /// Puts one line in place of all that there are of its name.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
         self.remove_named(&name);
         self.append(name, value);
-    }
-
-    /// As [`insert`](Self::insert), where it is known which name `written` is.
-    pub fn insert_known(&mut self, name: Name, written: HeaderName, value: HeaderValue) {
-        self.remove(name);
-        self.append_known(name, written, value);
-    }
-
-    fn push(&mut self, own: Own) {
-        self.names |= own.known.bit();
-        self.own.push(own);
     }
 
     /// Writes the fields as HTTP/1.1 has them; of those whose names are known, the ones that `keep`
@@ -234,7 +220,7 @@ impl Fields {
         out.extend_from_slice(&head[run]);
         for own in &self.own {
             if own.known == Name::Other || keep(own.known, own.value.as_bytes()) {
-                write_line(out, own.name.as_str().as_bytes(), own.value.as_bytes());
+                write_line(out, &own.name, own.value.as_bytes());
             }
         }
     }
@@ -251,11 +237,26 @@ impl Fields {
 
 /// Writes a line; neither name nor value may hold CR or LF.
 #[inline]
-pub(crate) fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
+pub(crate) fn write_line(out: &mut Vec<u8>, name: impl AsRef<[u8]>, value: &[u8]) {
+    out.extend_from_slice(name.as_ref());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The number that `digits` and nothing else make.
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    let number = digits.iter().try_fold(0_u64, |number, digit| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    });
+    number.filter(|_| !digits.is_empty())
+}
+
+/// A value as text: visible ASCII, blanks and tabs. `None` for what is beyond ASCII, of which nobody
+/// knows what it means (RFC 9110 §5.5).
+pub(crate) fn text(value: &[u8]) -> Option<&str> {
+    str::from_utf8(value).ok().filter(|text| text.is_ascii())
 }
 
 fn only<'a>(mut all: impl Iterator<Item = &'a [u8]>) -> Result<Option<&'a [u8]>, Repeated> {
@@ -321,13 +322,12 @@ impl From<&Fields> for HeaderMap {
 }
 
 /// As maps are told apart: the lines of each name, in their order.
+#[cfg(test)]
 impl PartialEq for Fields {
     fn eq(&self, other: &Self) -> bool {
         HeaderMap::from(self) == HeaderMap::from(other)
     }
 }
-
-impl Eq for Fields {}
 
 /// Names alone: values may be credentials.
 impl fmt::Debug for Fields {

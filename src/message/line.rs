@@ -129,8 +129,12 @@ fn first_control(bytes: &[u8]) -> Option<usize> {
         }
         at += 1;
     }
-    let is_bad = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
-    bytes[at..].iter().position(is_bad).map(|rest| at + rest)
+    bytes[at..].iter().position(|byte| is_control(*byte)).map(|rest| at + rest)
+}
+
+/// A control character other than a tab.
+pub(crate) fn is_control(byte: u8) -> bool {
+    (byte < b' ' && byte != b'\t') || byte == 0x7f
 }
 
 /// The high bit of each of eight octets that is below 0x20 or is 0x7f; the first octet has the

@@ -91,6 +91,11 @@ impl Name {
         }
     }
 
+    /// Whether it stands for one name alone.
+    pub fn is_one(self) -> bool {
+        !matches!(self, Self::Other | Self::Proxy)
+    }
+
     /// A set of this one, for [`Fields::may_have_any`](super::Fields::may_have_any).
     pub const fn bit(self) -> u32 {
         1 << self as u8

@@ -2,9 +2,9 @@
 //! and upstreams' responses alike, so that no two readings of it can differ.
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::field;
+use crate::message::is_control;
 
 /// Bytes of chunk extensions in one body; they mean nothing to a proxy.
 const MAX_EXTENSIONS: u32 = 16 * 1024;
@@ -202,14 +202,11 @@ fn trailers(mut section: Vec<u8>) -> Result<HeaderMap, Fault> {
     };
     let mut headers = HeaderMap::with_capacity(fields.len());
     for line in fields.iter() {
-        let (name, value) = field::read(line, &section)?;
-        headers.append(name, value);
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| "invalid header name")?;
+        let value = HeaderValue::from_maybe_shared(section.slice_ref(line.value));
+        headers.append(name, value.map_err(|_| "invalid header value")?);
     }
     Ok(headers)
-}
-
-fn is_control(byte: u8) -> bool {
-    (byte < b' ' && byte != b'\t') || byte == 0x7f
 }
 
 #[cfg(test)]

@@ -106,11 +106,10 @@ impl Connection {
     }
 
     /// Serves one request after the other.
-    pub(super) async fn serve<F, R, T, B, E>(mut self, handler: &F, turns: &mut Turns) -> End
+    pub(super) async fn serve<F, R, B, E>(mut self, handler: &F, turns: &mut Turns) -> End
     where
         F: Fn(Request<Incoming>, Call) -> R,
-        R: Future<Output = Result<T, E>>,
-        T: Into<Response<B>>,
+        R: Future<Output = Result<Response<B>, E>>,
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -143,7 +142,7 @@ impl Connection {
             };
             let Some(response) = answer else { return End::Closed };
             let closing = refused || turns.is_draining();
-            let stays = self.respond(response.into(), asked, closing, switch, turns).await;
+            let stays = self.respond(response, asked, closing, switch, turns).await;
             self.count = self.count.wrapping_add(1);
             if !stays {
                 return End::Closed;
@@ -221,9 +220,9 @@ impl Connection {
     }
 
     /// Waits for the handler; `None` where the client has hung up, or its time is over.
-    async fn answer<R, T, E>(&mut self, mut answer: R, turns: &mut Turns, switch: bool) -> Option<T>
+    async fn answer<R, B, E>(&mut self, mut answer: R, turns: &mut Turns, switch: bool) -> Option<Response<B>>
     where
-        R: Future<Output = Result<T, E>> + Unpin,
+        R: Future<Output = Result<Response<B>, E>> + Unpin,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         poll_fn(|cx| {

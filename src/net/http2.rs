@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,7 +38,7 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const SEND_BUFFER: usize = 256 * 1024;
 
 /// Serves HTTP/2 until the end. `early`: what was read of the stream before.
-pub(super) async fn serve<F, R, T, B, E>(
+pub(super) async fn serve<F, R, B, E>(
     io: Transport,
     early: Bytes,
     peer: Arc<Peer>,
@@ -48,8 +47,7 @@ pub(super) async fn serve<F, R, T, B, E>(
     turns: &mut Turns,
 ) where
     F: Fn(Request<Incoming>, Call) -> R + Clone + 'static,
-    R: Future<Output = Result<T, E>> + 'static,
-    T: Into<Response<B>>,
+    R: Future<Output = Result<Response<B>, E>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
@@ -66,7 +64,7 @@ pub(super) async fn serve<F, R, T, B, E>(
         .max_send_buf_size(SEND_BUFFER);
     let busy = Rc::new(Cell::new(0));
     let io = Bounded { io, early, deadline: Deadline::default(), patience };
-    let adapter = Adapter { handler, peer, busy: busy.clone(), answers: PhantomData };
+    let adapter = Adapter { handler, peer, busy: busy.clone() };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), adapter));
     let mut idle = Deadline::default();
     let mut draining = false;
@@ -110,30 +108,28 @@ impl<T: Future<Output = ()> + 'static> hyper::rt::Executor<T> for LocalTasks {
 }
 
 /// The seam between hyper's service and the handler: it counts what is under way.
-struct Adapter<F, B> {
+struct Adapter<F> {
     handler: F,
     peer: Arc<Peer>,
     busy: Rc<Cell<usize>>,
-    answers: PhantomData<B>,
 }
 
-impl<F, R, T, B, E> hyper::service::Service<http::Request<hyper::body::Incoming>> for Adapter<F, B>
+impl<F, R, B, E> hyper::service::Service<http::Request<hyper::body::Incoming>> for Adapter<F>
 where
     F: Fn(Request<Incoming>, Call) -> R,
-    R: Future<Output = Result<T, E>>,
-    T: Into<Response<B>>,
+    R: Future<Output = Result<Response<B>, E>>,
     B: Body<Data = Bytes>,
 {
     type Response = http::Response<Tracked<B>>;
     type Error = E;
-    type Future = Answer<R, B>;
+    type Future = Answer<R>;
 
-    fn call(&self, mut request: http::Request<hyper::body::Incoming>) -> Answer<R, B> {
+    fn call(&self, mut request: http::Request<hyper::body::Incoming>) -> Answer<R> {
         let upgrade = upgrade::of_http2(&mut request);
         let call = Call { peer: self.peer.clone(), refusal: None, interim: Interim::none(), upgrade };
         let busy = Busy::new(&self.busy);
         let handler = (self.handler)(request.map(Incoming::from).into(), call);
-        Answer { handler, busy: Some(busy), answers: PhantomData }
+        Answer { handler, busy: Some(busy) }
     }
 }
 
@@ -155,24 +151,22 @@ impl Drop for Busy {
 
 pin_project! {
     /// The handler's work.
-    struct Answer<R, B> {
+    struct Answer<R> {
         #[pin]
         handler: R,
         busy: Option<Busy>,
-        answers: PhantomData<B>,
-    }
+        }
 }
 
-impl<R, T, B, E> Future for Answer<R, B>
+impl<R, B, E> Future for Answer<R>
 where
-    R: Future<Output = Result<T, E>>,
-    T: Into<Response<B>>,
+    R: Future<Output = Result<Response<B>, E>>,
 {
     type Output = Result<http::Response<Tracked<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response: Response<B> = ready!(this.handler.poll(cx))?.into();
+        let response = ready!(this.handler.poll(cx))?;
         let busy = this.busy.take();
         Poll::Ready(Ok(response.map(|body| Tracked { body, _busy: busy }).into()))
     }

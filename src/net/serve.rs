@@ -105,11 +105,10 @@ pub async fn accept_tls(
 ///
 /// To be spawned as a task of its own on a runtime for local tasks. The handler is called for
 /// each request, and for each stretch of bytes that was refused (see [`Call::refusal`]).
-pub async fn serve<F, R, T, B, E>(transport: Transport, peer: Arc<Peer>, drain: DrainWatch, handler: F)
+pub async fn serve<F, R, B, E>(transport: Transport, peer: Arc<Peer>, drain: DrainWatch, handler: F)
 where
     F: Fn(Request<Incoming>, Call) -> R + Clone + 'static,
-    R: Future<Output = Result<T, E>> + 'static,
-    T: Into<Response<B>>,
+    R: Future<Output = Result<Response<B>, E>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
@@ -118,7 +117,7 @@ where
 }
 
 /// As [`serve`], with other times.
-pub async fn serve_with<F, R, T, B, E>(
+pub async fn serve_with<F, R, B, E>(
     patience: Patience,
     transport: Transport,
     peer: Arc<Peer>,
@@ -126,8 +125,7 @@ pub async fn serve_with<F, R, T, B, E>(
     handler: F,
 ) where
     F: Fn(Request<Incoming>, Call) -> R + Clone + 'static,
-    R: Future<Output = Result<T, E>> + 'static,
-    T: Into<Response<B>>,
+    R: Future<Output = Result<Response<B>, E>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,

@@ -56,7 +56,7 @@ pub(super) fn request(
     }
     via.append(&mut head.fields, head.version);
     // Last, so that nothing that the client sent can take it away again.
-    head.fields.insert_known(Name::Authorization, AUTHORIZATION, authorization.header.clone());
+    head.fields.insert(AUTHORIZATION, authorization.header.clone());
     if let Some(upgrade) = &upgrade {
         upgrade.put_on(&mut head.fields);
     }

@@ -20,6 +20,7 @@ use prometheus::{
 
 use super::log::AccessLog;
 
+pub(super) use latency::add;
 pub(super) use requests::Requests;
 pub use requests::RouteId;
 

@@ -9,7 +9,7 @@ use ::http::{Method, Uri};
 use tokio::sync::Notify;
 
 use super::exchange::{Exchange, Finished, RequestId};
-use super::metrics::Metrics;
+use super::metrics::{Metrics, add};
 use super::wanted::Wanted;
 
 /// Records that a worker may be ahead of the collector: a hundredth of a second at 200,000
@@ -103,7 +103,7 @@ impl Recorder {
     pub fn begin(self: &Arc<Self>, method: Method, uri: Uri) -> Exchange {
         self.metrics.requests().began(self.worker);
         let number = self.next_id.load(Ordering::Relaxed);
-        self.next_id.store(number.wrapping_add(1), Ordering::Relaxed);
+        add(&self.next_id, 1);
         Exchange::new(Arc::clone(self), RequestId(scramble(number.wrapping_add(self.salt))), method, uri)
     }
 
@@ -126,9 +126,7 @@ impl Recorder {
             requests.answered(self.worker, record.route, record.timing.connect + record.timing.head);
         }
         if !self.wanted.take() {
-            self.link
-                .left_out
-                .store(self.link.left_out.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+            add(&self.link.left_out, 1);
             return;
         }
         complete(record);

@@ -30,6 +30,7 @@ use bytes::Bytes;
 use http::{StatusCode, Version};
 use http_body::Body;
 
+use self::fields::is_of_connection;
 use self::frame::Code;
 use self::hpack::Scheme;
 use self::session::{Arrival, RequestHead, Session, USUAL_MAX_STREAMS};
@@ -40,8 +41,7 @@ use super::error::UpstreamError;
 use super::origin::Origin;
 use super::response::ResponseBody;
 use crate::config;
-use crate::message::{self, Field, Fields, Name, Response, ResponseHead};
-use crate::net::field::decimal;
+use crate::message::{self, Field, Fields, Name, Response, ResponseHead, decimal};
 use crate::net::{Deadline, Interim};
 
 pub use self::broken::Broken;
@@ -344,8 +344,6 @@ fn passes(field: &Field<'_>) -> bool {
         // a body as they want it.
         Name::Host | Name::Expect => false,
         Name::Te => field.value == b"trailers",
-        Name::Connection | Name::TransferEncoding | Name::Upgrade | Name::KeepAlive => false,
-        Name::Proxy => !field.name.eq_ignore_ascii_case(b"proxy-connection"),
-        _ => true,
+        known => !is_of_connection(known, field.name),
     }
 }

@@ -5,8 +5,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::head::Head;
 use super::wire::{COPIED, Wire};
-use crate::message::{Fields, Name, ResponseHead};
-use crate::net::field::{decimal, write as field};
+use crate::message::{Fields, Name, ResponseHead, decimal, write_line as field};
 use crate::net::spare;
 
 /// Room for the head of an ordinary response, in bytes.
@@ -178,7 +177,7 @@ impl Sending {
                 let mut last = b"0\r\n".to_vec();
                 for (name, value) in trailers.into_iter().flatten() {
                     if announced.contains(name) {
-                        field(&mut last, name.as_str(), value.as_bytes());
+                        field(&mut last, name, value.as_bytes());
                     }
                 }
                 last.extend_from_slice(b"\r\n");

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -125,9 +125,9 @@ fn serve(pieces: Vec<Vec<u8>>) -> Seen {
 }
 
 fn answer(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+    let mut response = http::Response::new(Full::default());
     *response.status_mut() = status;
-    response
+    response.into()
 }
 
 /// The same, for every way to cut the bytes in two, and byte by byte.
@@ -379,7 +379,7 @@ fn a_request_s_body_can_be_its_response_s() {
         run(vec![request.clone().into_bytes(), request.into_bytes()], async |request, call| {
             assert_eq!(call.refusal, None);
             *seen.borrow_mut() += 1;
-            Ok(Response::new(request.body))
+            Ok(http::Response::new(request.body).into())
         });
         assert_eq!(seen.into_inner(), 2, "the connection goes on: {body}");
     }

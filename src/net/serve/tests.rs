@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -54,9 +54,9 @@ async fn handle(request: Request<Incoming>, call: Call) -> Result<Answer, Infall
 }
 
 fn answer(status: StatusCode, text: &str) -> Answer {
-    let mut response = Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
+    let mut response = http::Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
     *response.status_mut() = status;
-    response
+    response.into()
 }
 
 struct Server {
@@ -342,8 +342,8 @@ async fn an_upgrade_hands_the_stream_over() {
                     drop(guard);
                 });
                 let mut response = answer(StatusCode::SWITCHING_PROTOCOLS, "");
-                response.headers_mut().insert("upgrade", "echo".parse().unwrap());
-                response.headers_mut().insert("connection", "upgrade".parse().unwrap());
+                response.head.fields.insert(http::header::UPGRADE, "echo".parse().unwrap());
+                response.head.fields.insert(http::header::CONNECTION, "upgrade".parse().unwrap());
                 Ok::<_, Infallible>(response)
             }
         };
@@ -432,7 +432,9 @@ async fn a_body_that_breaks_off_never_looks_whole() {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (stream, _) = listener.accept().await.unwrap();
-            let broken = |_request, _call| async { Ok::<_, Infallible>(Response::new(Broken(false))) };
+            let broken = |_request, _call| async {
+                Ok::<Response<_>, Infallible>(http::Response::new(Broken(false)).into())
+            };
             let (_drain, watch) = Drain::new();
             tokio::task::spawn_local(serve(Transport::Tcp(stream), Arc::default(), watch, broken));
             client.write_all(request.as_bytes()).await.unwrap();

@@ -33,7 +33,7 @@ impl Latency {
 }
 
 /// Adds to a cell that no other thread writes.
-pub(super) fn add(cell: &AtomicU64, number: u64) {
+pub(in crate::telemetry) fn add(cell: &AtomicU64, number: u64) {
     cell.store(cell.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
 }
 

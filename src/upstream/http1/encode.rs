@@ -4,8 +4,8 @@ use http::header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Version};
 use http_body::Body;
 
-use crate::message::{Name, RequestHead};
-use crate::net::field::{decimal, write as line};
+use crate::http::cookie;
+use crate::message::{Name, RequestHead, decimal, write_line as line};
 use crate::net::spare;
 use crate::upstream::body::RequestBody;
 use crate::upstream::error::UpstreamError;
@@ -57,11 +57,9 @@ pub(super) fn encode(
     let mut announced = None;
     let mut expects = false;
     let mut is_writable = true;
-    let cookies_apart = head.fields.all(Name::Cookie).nth(1).is_some();
-    if cookies_apart {
-        // HTTP/2 clients may send each cookie by itself, which HTTP/1.1 has not (RFC 9113 §8.2.3).
-        let all: Vec<&[u8]> = head.fields.all(Name::Cookie).collect();
-        line(&mut out, COOKIE.as_str(), &all.join(&b"; "[..]));
+    let cookies = cookie::joined(&head.fields);
+    if let Some(cookies) = &cookies {
+        line(&mut out, &COOKIE, cookies);
     }
     head.fields.write(&mut out, |name, value| match name {
         Name::ContentLength => {
@@ -76,7 +74,7 @@ pub(super) fn encode(
         }
         // The origin's, and the body's own.
         Name::Host | Name::TransferEncoding => false,
-        Name::Cookie => !cookies_apart,
+        Name::Cookie => cookies.is_none(),
         _ => true,
     });
     if !is_writable {
@@ -88,17 +86,17 @@ pub(super) fn encode(
         (true, announced, _) => {
             if announced.is_none() && head.version == Version::HTTP_2 && announces_body(&head.method) {
                 // HTTP/2 has other means to say so (RFC 9110 §8.6).
-                line(&mut out, CONTENT_LENGTH.as_str(), b"0");
+                line(&mut out, &CONTENT_LENGTH, b"0");
             }
             Framing::Empty
         }
         (false, Some(length), _) => Framing::Length(length),
         (false, None, Some(length)) => {
-            line(&mut out, CONTENT_LENGTH.as_str(), length.to_string().as_bytes());
+            line(&mut out, &CONTENT_LENGTH, length.to_string().as_bytes());
             Framing::Length(length)
         }
         (false, None, None) => {
-            line(&mut out, TRANSFER_ENCODING.as_str(), b"chunked");
+            line(&mut out, &TRANSFER_ENCODING, b"chunked");
             Framing::Chunked
         }
     };
@@ -116,7 +114,7 @@ fn announces_body(method: &Method) -> bool {
 pub(super) fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers.into_iter().flatten() {
-        line(out, name.as_str(), value.as_bytes());
+        line(out, name, value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -3,8 +3,7 @@
 use bytes::{Buf, Bytes};
 use http::{StatusCode, Version};
 
-use crate::message::{BadLine, Fields, Line, Name, ResponseHead};
-use crate::net::field;
+use crate::message::{BadLine, Fields, Line, Name, ResponseHead, decimal, is_control};
 
 /// Bytes of a response's head.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
@@ -41,8 +40,8 @@ impl Head {
         let mut at = 0;
         let (start, end) = loop {
             match next_line(bytes, &mut at) {
-                Some((start, end, _)) if start == end => {}
-                Some((start, end, _)) => break (start, end),
+                Some((start, end)) if start == end => {}
+                Some(line) => break line,
                 None => return incomplete(bytes),
             }
         };
@@ -53,36 +52,32 @@ impl Head {
         let mut lines = Vec::with_capacity(USUAL_FIELDS);
         let mut seen = Seen { http11, ..Seen::default() };
         let mut count = 0;
-        loop {
+        let end = loop {
             match bytes[at..] {
-                [b'\n', ..] => at += 1,
-                [b'\r', b'\n', ..] => at += 2,
+                [b'\n', ..] => break at + 1,
+                [b'\r', b'\n', ..] => break at + 2,
                 [] | [b'\r'] => return incomplete(bytes),
-                _ => {
-                    count += 1;
-                    if count > MAX_FIELDS {
-                        return Err("it has more than 100 header fields");
-                    }
-                    let found = Line::find(bytes, at).map_err(|bad| match bad {
-                        BadLine::Folded | BadLine::Name => "invalid header name",
-                        BadLine::Value => "invalid header value",
-                    })?;
-                    let Some((line, next)) = found else { return incomplete(bytes) };
-                    at = next;
-                    if seen.field(bytes, &line) {
-                        lines.push(line);
-                    }
-                    continue;
-                }
+                _ => count += 1,
             }
-            break;
-        }
-        if at > MAX_HEAD {
+            if count > MAX_FIELDS {
+                return Err("it has more than 100 header fields");
+            }
+            let found = Line::find(bytes, at).map_err(|bad| match bad {
+                BadLine::Folded | BadLine::Name => "invalid header name",
+                BadLine::Value => "invalid header value",
+            })?;
+            let Some((line, next)) = found else { return incomplete(bytes) };
+            at = next;
+            if seen.field(bytes, &line) {
+                lines.push(line);
+            }
+        };
+        if end > MAX_HEAD {
             return Err(TOO_LONG);
         }
         let (framing, persists) = (seen.framing(bytes)?, seen.persists());
         let fields = Fields::of_lines(bytes.clone(), lines);
-        bytes.advance(at);
+        bytes.advance(end);
         let head = Box::new(ResponseHead { status, reason, version: Version::HTTP_11, fields });
         Ok(Some(Self { head, framing, persists }))
     }
@@ -101,15 +96,15 @@ fn incomplete(bytes: &Bytes) -> Result<Option<Head>, Fault> {
 const START: &[u8] = b"HTTP/1.";
 const NO_VERSION: Fault = "it is not HTTP/1.1 or HTTP/1.0";
 
-/// The line that begins at `at`, which moves behind it: its start, its end without CR and LF, and
-/// whether it ends in both. A bare LF ends a line, too (RFC 9112 §2.2).
+/// The line that begins at `at`, which moves behind it: its start, and its end without CR and LF. A
+/// bare LF ends a line, too (RFC 9112 §2.2).
 #[inline]
-fn next_line(bytes: &[u8], at: &mut usize) -> Option<(usize, usize, bool)> {
+fn next_line(bytes: &[u8], at: &mut usize) -> Option<(usize, usize)> {
     let start = *at;
     let end = start + memchr::memchr(b'\n', &bytes[start..])?;
     *at = end + 1;
     let crlf = end > start && bytes[end - 1] == b'\r';
-    Some((start, end - usize::from(crlf), crlf))
+    Some((start, end - usize::from(crlf)))
 }
 
 /// RFC 9112 §4: `HTTP-version SP status-code SP [reason-phrase]`; the space ahead of no reason is
@@ -128,8 +123,7 @@ fn status_line(line: &[u8]) -> Result<(bool, StatusCode, &[u8]), Fault> {
         [b' ', reason @ ..] => reason,
         _ => return Err("invalid status line"),
     };
-    let is_bad = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
-    if reason.iter().any(is_bad) {
+    if reason.iter().any(|byte| is_control(*byte)) {
         return Err("invalid status line");
     }
     Ok((http11, status, reason))
@@ -197,8 +191,8 @@ impl Seen {
             return Ok(Framing::Chunked);
         }
         let Some(length) = &self.length else { return Ok(Framing::Unstated) };
-        let number = field::decimal(length.value_in(head))
-            .ok_or("its Content-Length is not one plain decimal number")?;
+        let number =
+            decimal(length.value_in(head)).ok_or("its Content-Length is not one plain decimal number")?;
         if self.lengths_differ {
             return Err("it has differing Content-Length fields");
         }

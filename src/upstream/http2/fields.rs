@@ -1,12 +1,11 @@
 //! Header and trailer sections of responses, as messages (RFC 9113 §8).
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 use super::fatal::{COMPRESSION, Fatal};
 use super::hpack::{Decoder, Extent, Field};
-use crate::message::{Fields, Name};
-use crate::net::field::decimal;
+use crate::message::{Fields, Name, decimal};
 
 /// The size of a message's fields as RFC 9113 §6.5.2 counts it, and of the block that they come
 /// in.
@@ -36,7 +35,8 @@ pub(super) fn read_fields(
         Field::Pseudo => fault = Some("it has a pseudo-header field that is not of a response"),
         Field::Invalid => fault = Some("it has an invalid field"),
         Field::Header(name, value) => {
-            if is_of_connection(&name) {
+            let text = name.as_str().as_bytes();
+            if is_of_connection(Name::of(text), text) {
                 fault = Some("it has a field that is about a connection");
             } else {
                 section.fields.append(name, value);
@@ -56,10 +56,12 @@ pub(super) fn read_fields(
 const ROOM: usize = 6;
 
 /// RFC 9113 §8.2.2.
-pub(super) fn is_of_connection(name: &HeaderName) -> bool {
-    use http::header::{CONNECTION, TRANSFER_ENCODING, UPGRADE};
-    matches!(*name, CONNECTION | TRANSFER_ENCODING | UPGRADE)
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+pub(super) fn is_of_connection(name: Name, text: &[u8]) -> bool {
+    match name {
+        Name::Connection | Name::TransferEncoding | Name::Upgrade | Name::KeepAlive => true,
+        Name::Proxy => text.eq_ignore_ascii_case(b"proxy-connection"),
+        _ => false,
+    }
 }
 
 /// The announced length (RFC 9113 §8.1.1); a field that says the same again goes.

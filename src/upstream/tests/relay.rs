@@ -471,7 +471,7 @@ async fn a_held_body_can_be_sent_twice_and_a_long_one_not() {
                         pool.send_whole(&connector, &origin, make(again), &Interim::none()).await.unwrap();
                 }
                 response.headers_mut().insert("connection", HeaderValue::from_static("close"));
-                Ok::<_, Infallible>(response)
+                Ok::<message::Response<_>, Infallible>(response.into())
             }
         };
         tokio::task::spawn_local(async move {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use http::{HeaderValue, Method};
 
 use super::{DEFAULT_TABLE_SIZE, FIELD_OVERHEAD, integer, statics};
-use crate::message::Field;
+use crate::message::{Field, Name};
 
 /// First bytes, without their prefix (RFC 7541 §6).
 const INDEXED: u8 = 0x80;
@@ -101,7 +101,8 @@ impl Encoder {
             Scheme::Http => INDEXED | statics::SCHEME_HTTP,
             Scheme::Https => INDEXED | statics::SCHEME_HTTPS,
         });
-        self.write(Indexing::Incremental, statics::AUTHORITY, b"", authority.as_bytes(), None, out);
+        let authority = Field { known: Name::Other, name: b"", value: authority.as_bytes(), own: None };
+        self.write(Indexing::Incremental, statics::AUTHORITY, &authority, out);
         match path {
             "/" => out.push(INDEXED | statics::PATH_ROOT),
             _ => literal(NOT_INDEXED, statics::PATH_ROOT, b"", path.as_bytes(), out),
@@ -137,28 +138,20 @@ impl Encoder {
             name.make_ascii_lowercase();
             let index = statics::index_of(&name);
             let is_sensitive = field.own.is_some_and(HeaderValue::is_sensitive);
-            self.write(indexing(index, &name, is_sensitive), index, &name, field.value, field.own, out);
+            self.write(indexing(index, &name, is_sensitive), index, &Field { name: &name, ..field }, out);
         }
         self.name = name;
     }
 
-    /// `own`: the value by itself, whose memory the table may share.
-    fn write(
-        &mut self,
-        indexing: Indexing,
-        index: u8,
-        name: &[u8],
-        value: &[u8],
-        own: Option<&HeaderValue>,
-        out: &mut Vec<u8>,
-    ) {
+    /// `field` has its name in lower case, or none where `index` stands for it.
+    fn write(&mut self, indexing: Indexing, index: u8, field: &Field<'_>, out: &mut Vec<u8>) {
         let pattern = match indexing {
             Indexing::Incremental | Indexing::Token => {
-                if let Some(field) = self.find(index, value) {
-                    return integer::encode(field, 7, INDEXED, out);
+                if let Some(known) = self.find(index, field.value) {
+                    return integer::encode(known, 7, INDEXED, out);
                 }
                 match indexing {
-                    _ if self.insert(indexing, index, name, value, own) => INCREMENTAL,
+                    _ if self.insert(indexing, index, field) => INCREMENTAL,
                     Indexing::Token => NEVER_INDEXED,
                     _ => NOT_INDEXED,
                 }
@@ -166,7 +159,7 @@ impl Encoder {
             Indexing::No => NOT_INDEXED,
             Indexing::Never => NEVER_INDEXED,
         };
-        literal(pattern, index, name, value, out);
+        literal(pattern, index, field.name, field.value, out);
     }
 
     /// The index of a field that is in one of the tables.
@@ -185,26 +178,20 @@ impl Encoder {
     }
 
     /// Makes an entry of a field, unless it is too large to be one.
-    fn insert(
-        &mut self,
-        indexing: Indexing,
-        index: u8,
-        name: &[u8],
-        value: &[u8],
-        own: Option<&HeaderValue>,
-    ) -> bool {
+    fn insert(&mut self, indexing: Indexing, index: u8, field: &Field<'_>) -> bool {
         let name_length = match index {
-            0 => name.len(),
+            0 => field.name.len(),
             _ => statics::ENTRIES[usize::from(index) - 1].name_length,
         };
-        let size = name_length + value.len() + FIELD_OVERHEAD;
-        let value = match (indexing, own) {
+        let size = name_length + field.value.len() + FIELD_OVERHEAD;
+        let value = match (indexing, field.own) {
             _ if size > self.capacity => return false,
+            // The memory of the token is shared.
             (Indexing::Token, Some(own)) => own.clone(),
             // It would push out the token, or too much that is worth more.
             _ if size > self.capacity / 2 => return false,
             // A copy: what came with a client's request may share the memory of its whole head.
-            _ => match HeaderValue::from_bytes(value) {
+            _ => match HeaderValue::from_bytes(field.value) {
                 Ok(copy) => copy,
                 Err(_) => return false,
             },
