@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{Method, StatusCode, Uri};
+use http::{StatusCode, Uri};
+use maskinporten_proxy::message::{Fields, Line, RequestHead};
 use maskinporten_proxy::telemetry::{AccessLog, Recorder, RouteId, Telemetry};
 
 /// Less than the collector has a use for at once, so that every record is sent.
@@ -17,10 +18,8 @@ const BURST: u32 = 400;
 const PAUSE: Duration = Duration::from_millis(230);
 
 /// `waited`: for a token and a connection, so that these are timed too.
-fn exchange(recorder: &Arc<Recorder>, route: RouteId, uri: &Uri, host: &bytes::Bytes, waited: bool) {
-    // The clones are those of a request: the URI and the header share its memory.
-    let mut exchange = recorder.begin(Method::GET, uri.clone());
-    exchange.set_host(host.clone());
+fn exchange(recorder: &Arc<Recorder>, route: RouteId, head: &RequestHead, waited: bool) {
+    let mut exchange = recorder.begin(head);
     exchange.set_route(route);
     if waited {
         exchange.waits_for_token();
@@ -41,7 +40,9 @@ fn request_path(criterion: &mut Criterion) {
     let route = telemetry.metrics.route("clients");
     // Shared memory, as in a request that was parsed from a buffer.
     let uri = Uri::from_maybe_shared(bytes::Bytes::from("/clients/1?x=1".to_owned())).expect("a path");
-    let host = bytes::Bytes::from("127.0.0.1:8080".to_owned());
+    let line = bytes::Bytes::from("Host: 127.0.0.1:8080\r\n".to_owned());
+    let (host, _) = Line::find(&line, 0).expect("a field").expect("a line");
+    let head = RequestHead { uri, fields: Fields::of_lines(line, vec![host]), ..RequestHead::default() };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let control = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -54,7 +55,7 @@ fn request_path(criterion: &mut Criterion) {
     group.sample_size(20);
     // What a busy proxy does for nearly every request: the page has had its share.
     group.bench_function("an exchange that leaves no record", |bencher| {
-        bencher.iter(|| exchange(&recorders[0], route, &uri, &host, false));
+        bencher.iter(|| exchange(&recorders[0], route, &head, false));
     });
     for (name, waited) in [("an exchange, all ready", false), ("an exchange, every phase timed", true)] {
         group.bench_function(name, |bencher| {
@@ -63,7 +64,7 @@ fn request_path(criterion: &mut Criterion) {
                 std::thread::sleep(PAUSE);
                 let start = Instant::now();
                 for _ in 0..BURST {
-                    exchange(&recorders[0], route, &uri, &host, waited);
+                    exchange(&recorders[0], route, &head, waited);
                 }
                 // Always a whole burst: a few exchanges after a pause would measure the waking up.
                 start.elapsed().mul_f64(times as f64 / f64::from(BURST))

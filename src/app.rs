@@ -110,6 +110,7 @@ pub async fn bind(load: Load, options: Options) -> Result<Bound, StartError> {
     let tls = config.inbound.tls.as_ref().map(net::server_tls).transpose().map_err(StartError::InboundTls)?;
 
     let (telemetry, recorders, collector) = Telemetry::new(config.threads.get(), options.access_log.clone());
+    let collector = if admin.is_some() { collector } else { collector.without_page() };
     let way_out = WayOut::open(&config)?;
     let sources = TokenSources::new(Setup {
         runtime: Handle::current(),

@@ -62,13 +62,15 @@ impl Authority {
     /// # Errors
     ///
     /// Why the text is no authority.
-    pub fn parse_again(text: &str) -> Result<Self, AuthorityError> {
+    pub fn parse_again(text: &[u8]) -> Result<Self, AuthorityError> {
         LAST.with_borrow_mut(|last| {
             if let Some((known, authority)) = last
-                && **known == *text
+                && known.as_bytes() == text
             {
                 return Ok(authority.clone());
             }
+            let text = str::from_utf8(text).ok().filter(|text| text.is_ascii());
+            let text = text.ok_or(AuthorityError::Character)?;
             let authority: Self = text.parse()?;
             *last = Some((text.into(), authority.clone()));
             Ok(authority)

@@ -30,7 +30,7 @@ pub use self::incoming::{BodyError, Incoming};
 pub use self::listener::{Accepted, Listener};
 pub use self::patience::Patience;
 pub use self::serve::{Call, Interim, Peer, accept_tls, serve, serve_with};
-pub use self::timer::Deadline;
+pub use self::timer::{Deadline, Timer};
 pub use self::tls::{ClientTls, TlsError, client_tls, server_tls};
 pub use self::transport::{Stream, Transport};
 pub use self::upgrade::{NoUpgrade, OnUpgrade, Upgraded};

@@ -17,7 +17,6 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ::http::header::AUTHORIZATION;
 use ::http::{Method, StatusCode};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -31,7 +30,7 @@ use crate::net::{Call, DrainWatch, Incoming, OnUpgrade, Patience};
 use crate::oauth::{Authorization, TokenSource};
 use crate::routing::Match;
 use crate::state::{Live, RouteState, State, Surroundings};
-use crate::telemetry::{Exchange, Recorder, TraceId};
+use crate::telemetry::{Exchange, Recorder};
 use crate::upstream::{Connecting, Origin, Pool, RequestBody, ResponseBody};
 
 pub use self::body::Body;
@@ -91,7 +90,7 @@ fn serve(
     let Request { mut head, body } = request;
     async move {
         let mut cors = None;
-        let mut exchange = Some(Box::new(worker.recorder.begin(head.method.clone(), head.uri.clone())));
+        let mut exchange = Some(Box::new(worker.recorder.begin(&head)));
         let version = head.version;
         let state = worker.live.load_full();
         let relay = Relay { worker: &worker, state: &state, call: &call, inside: inside.as_deref() };
@@ -128,8 +127,6 @@ impl Relay<'_> {
         if let Some(refusal) = self.call.refusal {
             return Err(error::of_refusal(refusal));
         }
-        note(exchange, head);
-
         let admitted = match self.admit(head)? {
             Admission::Request(admitted) => admitted,
             Admission::Preflight(preflight) => return Ok(Answer::Own(preflight.into_response())),
@@ -270,7 +267,7 @@ impl Relay<'_> {
         // Where no other token is to be had, the API's own 401 says more than we could.
         let Ok(fresh) = Box::pin(source.authorization()).await else { return Ok(response) };
         drop(response);
-        head.fields.insert(AUTHORIZATION, fresh.header);
+        head.fields.insert_known(Name::Authorization, fresh.header);
         Box::pin(self.send_to(origin, head, body, exchange)).await
     }
 
@@ -288,7 +285,8 @@ impl Relay<'_> {
         let connector = &self.state.way_out.connector;
         let patience = self.worker.surroundings.patience;
         let body = body.within(patience.body);
-        let sent = self.worker.pool.send(connector, origin, head, body, &self.call.interim).await;
+        let Call { interim, timer, .. } = self.call;
+        let sent = self.worker.pool.send(connector, origin, head, body, interim, timer).await;
         if let Some(exchange) = exchange {
             match &sent {
                 Ok((_, Connecting(took))) => exchange.connecting_took(*took),
@@ -298,17 +296,6 @@ impl Relay<'_> {
         }
         let (response, _) = sent.map_err(error::of_upstream)?;
         Ok(response.map(|body| body.within(patience.body)))
-    }
-}
-
-/// What the record of the exchange says of the request's head.
-fn note(exchange: &mut Option<Box<Exchange>>, head: &RequestHead) {
-    let Some(exchange) = exchange else { return };
-    if let Some(host) = head.fields.first_shared(Name::Host) {
-        exchange.set_host(host);
-    }
-    if let Some(parent) = head.fields.first(Name::Traceparent) {
-        exchange.set_trace(TraceId::from_traceparent(parent));
     }
 }
 

@@ -26,7 +26,7 @@ use http::Method;
 
 use self::pool::{Checkout, Connected, Hosts};
 use crate::message::{Name, RequestHead, Response};
-use crate::net::Interim;
+use crate::net::{Interim, Timer};
 use crate::telemetry::Recorder;
 
 pub use self::body::{MAX_HELD, Replay, RequestBody};
@@ -48,6 +48,15 @@ const MAX_IN_VAIN: usize = 3;
 /// A worker thread's connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Pool(Rc<Hosts>);
+
+/// How the head of a response is waited for.
+#[derive(Clone, Copy)]
+struct Waiting<'a> {
+    /// From the request's last byte on.
+    timeout: Duration,
+    timer: &'a Timer,
+    interim: &'a Interim,
+}
 
 /// How long it took to get a connection: zero where the pool had one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +84,8 @@ impl Pool {
     /// The URI of `head` is path and query; its headers are end-to-end ones, and `Upgrade` with
     /// `Connection` where the protocol is to be switched: then HTTP/1.1 is spoken, and a 101 has a
     /// body that turns [into the connection](ResponseBody::into_upgraded). Interim responses of
-    /// the upstream's go to `interim`.
+    /// the upstream's go to `interim`; `timer` is that of the task, and serves the response's body,
+    /// too.
     ///
     /// A request is sent again by itself in two cases only: nothing of it was written, or the
     /// upstream says that it has not looked at it (RFC 9113 §8.7); and where a connection from the
@@ -94,9 +104,10 @@ impl Pool {
         head: &RequestHead,
         mut body: RequestBody,
         interim: &Interim,
+        timer: &Timer,
     ) -> Result<(Response<ResponseBody>, Connecting), UpstreamError> {
         let host = self.0.host(connector, origin);
-        let timeout = connector.response_timeout();
+        let waiting = Waiting { timeout: connector.response_timeout(), timer, interim };
         let mut http1_only = head.fields.has(Name::Upgrade);
         let mut unsent = 0;
         let mut opened_in_vain = 0;
@@ -110,7 +121,7 @@ impl Pool {
             match connection {
                 Connected::Http1(connection) => {
                     let may_repeat = reused && !fresh && is_idempotent(&head.method);
-                    let exchange = connection.exchange(head, body, &host, origin, timeout, interim);
+                    let exchange = connection.exchange(head, body, &host, origin, waiting);
                     let failure = match exchange.await {
                         Ok(response) => return Ok((response, Connecting(connecting))),
                         Err(failure) => failure,
@@ -130,7 +141,7 @@ impl Pool {
                     fresh = true;
                 }
                 Connected::Http2(connection) => {
-                    let failure = match connection.exchange(head, body, origin, timeout, interim).await {
+                    let failure = match connection.exchange(head, body, origin, waiting).await {
                         Ok(response) => return Ok((response, Connecting(connecting))),
                         Err(failure) => failure,
                     };

@@ -7,6 +7,7 @@ use http_body_util::{Empty, Full};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::message::RequestHead;
 use crate::telemetry::{AccessLog, Failed, Recorder};
 
 const HOSTILE: &str = r#""><img src=x onerror=alert(1)><script>alert(2)</script>"#;
@@ -131,7 +132,8 @@ impl House {
 
     /// Records an exchange and waits until it is written.
     async fn record(&self, uri: &str) {
-        let mut exchange = self.recorder.begin(Method::GET, uri.parse().unwrap());
+        let mut exchange =
+            self.recorder.begin(&RequestHead { uri: uri.parse().unwrap(), ..RequestHead::default() });
         exchange.set_status(StatusCode::BAD_GATEWAY);
         exchange.fail(Failed::Token, Some(HOSTILE.into()));
         let id = exchange.id().to_string();

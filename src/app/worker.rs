@@ -144,7 +144,7 @@ async fn connection(worker: Rc<Worker>, accepted: Accepted, tls: Option<TlsAccep
     let (drain, patience) = (worker.drain().clone(), worker.patience());
     let handler =
         move |request: Request<Incoming>, call: Call| proxy::handle(Rc::clone(&worker), request, call);
-    net::serve_with(patience, transport, Arc::new(peer), drain, handler).await;
+    net::serve_with(patience, transport, Rc::new(peer), drain, handler).await;
 }
 
 /// Serves the admin listener on the current thread until the drain begins.
@@ -159,7 +159,7 @@ pub(super) async fn serve_admin(listener: Listener, page: Admin, live: Arc<Live>
         tokio::task::spawn_local(async move {
             let (address, local) = (accepted.peer, accepted.local);
             let Ok((transport, _permit)) = accepted.into_transport() else { return };
-            let peer = Arc::new(Peer { address, local, ..Peer::default() });
+            let peer = Rc::new(Peer { address, local, ..Peer::default() });
             let handler = move |request: Request<Incoming>, call: Call| {
                 let (page, live) = (Rc::clone(&page), Arc::clone(&live));
                 async move { Ok::<_, std::convert::Infallible>(admin(&page, &live, request, call).await) }

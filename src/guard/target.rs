@@ -116,10 +116,11 @@ impl Target {
             let http2 = head.version == Version::HTTP_2;
             return if http2 { Err(TargetError::NoHost) } else { Ok(Self::Own { form, authority: None }) };
         };
-        let text = text(host).ok_or(NOT_TEXT)?;
-        match Authority::parse_again(text) {
+        match Authority::parse_again(host) {
             Ok(authority) => Ok(Self::Own { form, authority: Some(authority) }),
-            Err(AuthorityError::Ipv4) => Err(TargetError::NumericHost(text.to_owned())),
+            Err(AuthorityError::Ipv4) => {
+                Err(TargetError::NumericHost(String::from_utf8_lossy(host).into_owned()))
+            }
             Err(error) => Err(TargetError::Host(error)),
         }
     }

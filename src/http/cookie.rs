@@ -1,6 +1,6 @@
 //! `Cookie` lines, which HTTP/2 lets a client split and HTTP/1.1 does not.
 
-use http::header::{COOKIE, HeaderValue};
+use http::header::HeaderValue;
 
 use crate::message::{Fields, Name};
 
@@ -12,7 +12,7 @@ pub fn join(fields: &mut Fields) {
         .expect("field values joined with printable characters are a field value");
     let of_cookies = fields.iter().filter(|field| field.known == Name::Cookie);
     joined.set_sensitive(of_cookies.filter_map(|field| field.own).any(HeaderValue::is_sensitive));
-    fields.insert(COOKIE, joined);
+    fields.insert_known(Name::Cookie, joined);
 }
 
 /// Several `Cookie` lines as one; `None` where there is one, or none.
@@ -24,6 +24,8 @@ pub fn joined(fields: &Fields) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::COOKIE;
+
     use super::*;
 
     fn cookies(lines: &[&str]) -> Fields {

@@ -5,7 +5,7 @@
 //! afterwards, so whatever the proxy itself wants to know from the client's fields (claims,
 //! `Via` of a loop) is read first.
 
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::message::{Fields, Name};
 
@@ -57,7 +57,7 @@ pub fn strip(fields: &mut Fields, direction: Direction) -> Option<Upgrade> {
         let trailers = direction == Direction::Request && accepts_trailers(fields);
         fields.remove(Name::Te);
         if trailers {
-            fields.append(TE, HeaderValue::from_static("trailers"));
+            fields.append_known(Name::Te, HeaderValue::from_static("trailers"));
         }
     }
     for name in [
@@ -136,8 +136,8 @@ impl Upgrade {
 
     /// Puts `Connection: upgrade` and `Upgrade` on a message that carries the upgrade on.
     pub fn put_on(&self, fields: &mut Fields) {
-        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        fields.insert(UPGRADE, self.protocols.clone());
+        fields.insert_known(Name::Connection, HeaderValue::from_static("upgrade"));
+        fields.insert_known(Name::Upgrade, self.protocols.clone());
     }
 
     /// Whether `answer`, the upgrade of a 101, switches to nothing but what was asked for here.

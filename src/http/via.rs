@@ -1,7 +1,7 @@
 //! `Via` (RFC 9110 §7.6.3): says that the proxy was here, and finds loops through itself.
 
 use http::Version;
-use http::header::{HeaderValue, InvalidHeaderValue, VIA};
+use http::header::{HeaderValue, InvalidHeaderValue};
 
 use crate::message::{Fields, Name};
 
@@ -31,7 +31,12 @@ impl Via {
     /// Where `instance` cannot stand in a header.
     pub fn new(instance: &str) -> Result<Self, InvalidHeaderValue> {
         let pseudonym = format!("maskinporten-proxy-{instance}");
-        let line = |version: &str| HeaderValue::try_from(format!("{version} {pseudonym}"));
+        let line = |version: &str| {
+            let line = format!("{version} {pseudonym}");
+            HeaderValue::from_str(&line)?;
+            // There is one for each process. What is there for ever is cloned without counting.
+            Ok(HeaderValue::from_static(line.leak()))
+        };
         let (http10, http11, http2) = (line("1.0")?, line("1.1")?, line("2")?);
         Ok(Self { pseudonym, http10, http11, http2 })
     }
@@ -43,7 +48,7 @@ impl Via {
             Version::HTTP_2 => &self.http2,
             _ => &self.http11,
         };
-        fields.append(VIA, line.clone());
+        fields.append_known(Name::Via, line.clone());
     }
 
     /// Whether the message has been through this process before. Ask before hop-by-hop fields
@@ -59,6 +64,8 @@ impl Via {
 
 #[cfg(test)]
 mod tests {
+    use http::header::VIA;
+
     use super::*;
 
     fn lines(values: &[&str]) -> Fields {

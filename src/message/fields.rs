@@ -4,10 +4,11 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 use super::{Line, Name};
 
-/// Room for what a proxy puts on a message.
+/// Room, without memory of its own, for what a proxy puts on a message.
 const USUAL_OWN: usize = 2;
 
 /// A field that may stand once stood several times.
@@ -22,7 +23,7 @@ pub struct Fields {
     head: Bytes,
     /// Of `head`, which holds all of them.
     lines: Vec<Line>,
-    own: Vec<Own>,
+    own: SmallVec<[Own; USUAL_OWN]>,
     /// A bit for each [`Name`] that may be there; none for one that is not.
     names: u32,
 }
@@ -31,7 +32,8 @@ pub struct Fields {
 #[derive(Clone)]
 struct Own {
     known: Name,
-    name: HeaderName,
+    /// Where `known` does not say it.
+    other: Option<HeaderName>,
     value: HeaderValue,
 }
 
@@ -54,13 +56,13 @@ impl Fields {
 
     /// For fields that are [appended](Self::append).
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { own: Vec::with_capacity(capacity), ..Self::default() }
+        Self { own: SmallVec::with_capacity(capacity), ..Self::default() }
     }
 
     /// The lines that were read in `head`.
     pub fn of_lines(head: Bytes, lines: Vec<Line>) -> Self {
         let names = lines.iter().fold(0, |names, line| names | line.name.bit());
-        Self { head, lines, own: Vec::with_capacity(USUAL_OWN), names }
+        Self { head, lines, own: SmallVec::new(), names }
     }
 
     /// The number of lines, of names that repeat too.
@@ -174,21 +176,38 @@ impl Fields {
             self.lines.retain(|line| {
                 line.name != known || !line.name_in(head).eq_ignore_ascii_case(name.as_str().as_bytes())
             });
-            self.own.retain(|own| own.name != name);
+            self.own.retain(|own| own.other.as_ref() != Some(name));
         }
     }
 
     /// Adds a line behind all others.
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
         let known = Name::of(name.as_str().as_bytes());
-        self.names |= known.bit();
-        self.own.push(Own { known, name, value });
+        let other = if known.is_one() { None } else { Some(name) };
+        self.push(Own { known, other, value });
+    }
+
+    /// As [`append`](Self::append), for a name that is [one](Name::is_one).
+    pub fn append_known(&mut self, name: Name, value: HeaderValue) {
+        debug_assert!(name.is_one(), "{name:?} stands for several names");
+        self.push(Own { known: name, other: None, value });
+    }
+
+    fn push(&mut self, own: Own) {
+        self.names |= own.known.bit();
+        self.own.push(own);
     }
 
     /// Puts one line in place of all that there are of its name.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
         self.remove_named(&name);
         self.append(name, value);
+    }
+
+    /// As [`insert`](Self::insert), for a name that is [one](Name::is_one).
+    pub fn insert_known(&mut self, name: Name, value: HeaderValue) {
+        self.remove(name);
+        self.append_known(name, value);
     }
 
     /// Writes the fields as HTTP/1.1 has them; of those whose names are known, the ones that `keep`
@@ -220,7 +239,7 @@ impl Fields {
         out.extend_from_slice(&head[run]);
         for own in &self.own {
             if own.known == Name::Other || keep(own.known, own.value.as_bytes()) {
-                write_line(out, &own.name, own.value.as_bytes());
+                write_line(out, own.name(), own.value.as_bytes());
             }
         }
     }
@@ -271,10 +290,17 @@ impl Field<'_> {
 }
 
 impl Own {
+    fn name(&self) -> &str {
+        match &self.other {
+            None => self.known.text(),
+            Some(name) => name.as_str(),
+        }
+    }
+
     fn field(&self) -> Field<'_> {
         Field {
             known: self.known,
-            name: self.name.as_str().as_bytes(),
+            name: self.name().as_bytes(),
             value: self.value.as_bytes(),
             own: Some(&self.value),
         }

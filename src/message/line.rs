@@ -33,12 +33,13 @@ impl Line {
     ///
     /// Why it is no field line by RFC 9112 §5 and RFC 9110 §§5.1, 5.5.
     pub fn read(head: &[u8], start: usize, end: usize, crlf: bool) -> Result<Self, BadLine> {
-        let name_end = name_end(head, start, end);
-        let colon = colon(head, start, name_end, end)?;
-        if first_control(&head[colon + 1..end]).is_some() {
+        let line = &head[..end];
+        let name_end = name_end(line, start);
+        let colon = colon(line, start, name_end)?;
+        if first_control(line, colon + 1) < end {
             return Err(BadLine::Value);
         }
-        Ok(Self::new(head, start, colon, end, crlf))
+        Ok(Self::new(line, start, colon, crlf))
     }
 
     /// Finds the line that begins at `start`, and where the next one does. It ends in CRLF or LF.
@@ -47,36 +48,38 @@ impl Line {
     /// # Errors
     ///
     /// As [`read`](Self::read).
+    #[inline]
     pub fn find(head: &[u8], start: usize) -> Result<Option<(Self, usize)>, BadLine> {
-        let name_end = name_end(head, start, head.len());
+        let name_end = name_end(head, start);
         if name_end == head.len() {
             return Ok(None);
         }
-        let colon = colon(head, start, name_end, head.len())?;
-        let Some(value) = first_control(&head[colon + 1..]) else { return Ok(None) };
-        let end = colon + 1 + value;
-        match head[end..] {
-            [b'\n', ..] => Ok(Some((Self::new(head, start, colon, end, false), end + 1))),
-            [b'\r', b'\n', ..] => Ok(Some((Self::new(head, start, colon, end, true), end + 2))),
-            [b'\r'] => Ok(None),
-            _ => Err(BadLine::Value),
-        }
+        let colon = colon(head, start, name_end)?;
+        let end = first_control(head, colon + 1);
+        let (crlf, next) = match head[end..] {
+            [b'\r', b'\n', ..] => (true, end + 2),
+            [b'\n', ..] => (false, end + 1),
+            [] | [b'\r'] => return Ok(None),
+            _ => return Err(BadLine::Value),
+        };
+        Ok(Some((Self::new(&head[..end], start, colon, crlf), next)))
     }
 
+    /// The line that begins at `start` and ends where `head` does.
     #[inline]
-    fn new(head: &[u8], start: usize, colon: usize, end: usize, crlf: bool) -> Self {
-        let value = &head[colon + 1..end];
+    fn new(head: &[u8], start: usize, colon: usize, crlf: bool) -> Self {
+        let value = &head[colon + 1..];
         let (from, to) = match value {
             // What nearly all are.
             [b' ', first, .., last] if !is_blank(*first) && !is_blank(*last) => (1, value.len()),
             _ => trimmed(value),
         };
-        let at = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        debug_assert!(u32::try_from(head.len()).is_ok(), "heads are bounded");
         Self {
-            start: at(start),
-            colon: at(colon),
-            value: at(colon + 1 + from),
-            value_end: at(colon + 1 + to),
+            start: start as u32,
+            colon: colon as u32,
+            value: (colon + 1 + from) as u32,
+            value_end: (colon + 1 + to) as u32,
             name: Name::of(&head[start..colon]),
             is_plain: crlf && from == 1 && value[0] == b' ' && to == value.len(),
         }
@@ -97,27 +100,41 @@ impl Line {
     }
 }
 
+/// Where the name ends that begins at `start`: at the first octet that belongs into none.
 #[inline]
-fn name_end(head: &[u8], start: usize, end: usize) -> usize {
-    start + head[start..end].iter().take_while(|byte| is_token(**byte)).count()
+fn name_end(head: &[u8], start: usize) -> usize {
+    let mut at = start;
+    // Eight at a time, as long as there are letters and hyphens alone: so are nearly all names.
+    while let Some(chunk) = head.get(at..).and_then(<[u8]>::first_chunk) {
+        let others = others(*chunk);
+        if others != 0 {
+            at += others.trailing_zeros() as usize / 8;
+            break;
+        }
+        at += 8;
+    }
+    while head.get(at).is_some_and(|byte| is_token(*byte)) {
+        at += 1;
+    }
+    at
 }
 
+/// Where the colon stands behind a name, if that is one.
 #[inline]
-fn colon(head: &[u8], start: usize, name_end: usize, end: usize) -> Result<usize, BadLine> {
-    if name_end < end && head[name_end] == b':' && name_end > start {
+fn colon(head: &[u8], start: usize, name_end: usize) -> Result<usize, BadLine> {
+    if head.get(name_end) == Some(&b':') && name_end > start {
         return Ok(name_end);
     }
-    let is_folded = name_end == start && start < end && is_blank(head[start]);
+    let is_folded = name_end == start && head.get(start).is_some_and(|byte| is_blank(*byte));
     Err(if is_folded { BadLine::Folded } else { BadLine::Name })
 }
 
-/// Where the first octet stands that no value may hold (RFC 9110 §5.5): a control character other
-/// than a tab. Visible characters, spaces and obs-text are fine.
+/// Where, from `at` on, the first octet stands that no value may hold (RFC 9110 §5.5): a control
+/// character other than a tab. Visible characters, spaces and obs-text are fine.
 #[inline]
-fn first_control(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
+fn first_control(bytes: &[u8], mut at: usize) -> usize {
     // Eight at a time, as long as there are not even tabs.
-    while let Some(chunk) = bytes[at..].first_chunk::<8>() {
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let found = controls(*chunk);
         if found == 0 {
             at += 8;
@@ -125,11 +142,14 @@ fn first_control(bytes: &[u8]) -> Option<usize> {
         }
         at += found.trailing_zeros() as usize / 8;
         if bytes[at] != b'\t' {
-            return Some(at);
+            return at;
         }
         at += 1;
     }
-    bytes[at..].iter().position(|byte| is_control(*byte)).map(|rest| at + rest)
+    while bytes.get(at).is_some_and(|byte| !is_control(*byte)) {
+        at += 1;
+    }
+    at
 }
 
 /// A control character other than a tab.
@@ -137,15 +157,28 @@ pub(crate) fn is_control(byte: u8) -> bool {
     (byte < b' ' && byte != b'\t') || byte == 0x7f
 }
 
-/// The high bit of each of eight octets that is below 0x20 or is 0x7f; the first octet has the
-/// lowest bits.
+const ONES: u64 = 0x0101_0101_0101_0101;
+/// All bits of eight octets but the high ones: what is added within them carries into no other.
+const LOW: u64 = 0x7f * ONES;
+
+/// The high bit of each of eight octets that is neither a letter nor a hyphen; the first octet has
+/// the lowest bits.
+#[inline]
+fn others(chunk: [u8; 8]) -> u64 {
+    let octets = u64::from_le_bytes(chunk);
+    // In one case. Nothing but letters becomes one by this.
+    let lower = (octets | (0x20 * ONES)) & LOW;
+    let from_a = lower + (0x80 - u64::from(b'a')) * ONES;
+    let beyond_z = lower + (0x80 - u64::from(b'z') - 1) * ONES;
+    let no_hyphen = ((octets & LOW) ^ (u64::from(b'-') * ONES)) + LOW;
+    ((!from_a | beyond_z) & no_hyphen | octets) & !LOW
+}
+
+/// The high bit of each of eight octets that is below 0x20 or is 0x7f, as [`others`] has it.
 #[inline]
 fn controls(chunk: [u8; 8]) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const LOW: u64 = 0x7f * ONES;
     let octets = u64::from_le_bytes(chunk);
-    // In seven bits, so that no octet carries into the next: 0x7f becomes 0, 0x00..=0x1f become
-    // 0x01..=0x20, and all others more than that.
+    // In seven bits 0x7f becomes 0, 0x00..=0x1f become 0x01..=0x20, and all others more than that.
     let next = ((octets & LOW) + ONES) & LOW;
     let is_more = next + (0x80 - 0x21) * ONES;
     !(is_more | octets) & !LOW
@@ -241,8 +274,24 @@ mod tests {
                 for around in [b'a', b' ', b'!', 0x80, 0xff, b'\t'] {
                     let mut value = [around; 20];
                     value[at] = octet;
-                    let found = first_control(&value);
-                    assert_eq!(found, (!expected).then_some(at), "{octet:#x} at {at} in {around:#x}");
+                    let found = first_control(&value, 0);
+                    assert_eq!(found, if expected { 20 } else { at }, "{octet:#x} at {at} in {around:#x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_end_at_the_same_octets_wherever_these_stand() {
+        for octet in 0..=u8::MAX {
+            let expected = octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+            for at in 0..20 {
+                for around in [b'a', b'Z', b'-', b'0', b'_'] {
+                    let mut name = [around; 20];
+                    name[at] = octet;
+                    let found = name_end(&name, 0);
+                    assert_eq!(found, if expected { 20 } else { at }, "{octet:#x} at {at} in {around:#x}");
+                    assert_eq!(name_end(&name, 20), 20);
                 }
             }
         }

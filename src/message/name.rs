@@ -91,6 +91,35 @@ impl Name {
         }
     }
 
+    /// The one name that it stands for, in lower case; empty where it is not [one](Self::is_one).
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Other | Self::Proxy => "",
+            Self::Authorization => "authorization",
+            Self::Connection => "connection",
+            Self::ContentLength => "content-length",
+            Self::ContentLocation => "content-location",
+            Self::Cookie => "cookie",
+            Self::Date => "date",
+            Self::Expect => "expect",
+            Self::Host => "host",
+            Self::Http2Settings => "http2-settings",
+            Self::KeepAlive => "keep-alive",
+            Self::Location => "location",
+            Self::Origin => "origin",
+            Self::ProxyAuthorization => "proxy-authorization",
+            Self::ProxyStatus => "proxy-status",
+            Self::SecFetchSite => "sec-fetch-site",
+            Self::Te => "te",
+            Self::Traceparent => "traceparent",
+            Self::Trailer => "trailer",
+            Self::TransferEncoding => "transfer-encoding",
+            Self::Upgrade => "upgrade",
+            Self::UserAgent => "user-agent",
+            Self::Via => "via",
+        }
+    }
+
     /// Whether it stands for one name alone.
     pub fn is_one(self) -> bool {
         !matches!(self, Self::Other | Self::Proxy)
@@ -135,6 +164,7 @@ mod tests {
             ("proxy-", Name::Proxy),
         ] {
             assert_eq!(Name::of(text.as_bytes()), name, "{text}");
+            assert_eq!(name.text(), if name.is_one() { text } else { "" });
             assert_eq!(Name::of(text.to_ascii_uppercase().as_bytes()), name, "{text}");
             for at in 0..text.len() {
                 let mut other = text.as_bytes().to_vec();

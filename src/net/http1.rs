@@ -27,7 +27,6 @@ mod wire;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -42,7 +41,8 @@ use super::chunked::{Blanks, Chunked};
 use super::incoming::Incoming;
 use super::patience::Patience;
 use super::serve::{Call, Interim, Peer, Turns};
-use super::timer::Deadline;
+use super::spare;
+use super::timer::Timer;
 use super::transport::Transport;
 use super::upgrade::{self, OnUpgrade, Upgraded};
 use crate::message::{Request, RequestHead, Response};
@@ -62,13 +62,13 @@ pub struct BadChunk(pub &'static str);
 /// A client's connection.
 pub(super) struct Connection {
     wire: Rc<RefCell<Wire>>,
-    peer: Arc<Peer>,
+    peer: Rc<Peer>,
     waiting: Rc<Waiting>,
     /// Requests that have come.
     count: u32,
     scanner: Scanner,
-    deadline: Deadline,
-    /// `deadline` is that of a head which has begun.
+    timer: Timer,
+    /// `timer` is that of a head which has begun.
     head_timed: bool,
     patience: Patience,
 }
@@ -92,14 +92,14 @@ enum Next {
 }
 
 impl Connection {
-    pub(super) fn new(io: Transport, peer: Arc<Peer>, patience: Patience) -> Self {
+    pub(super) fn new(io: Transport, peer: Rc<Peer>, patience: Patience) -> Self {
         Self {
             wire: Rc::new(RefCell::new(Wire::new(io, patience))),
             peer,
             waiting: Rc::default(),
             count: 0,
             scanner: Scanner::default(),
-            deadline: Deadline::default(),
+            timer: Timer::default(),
             head_timed: false,
             patience,
         }
@@ -156,7 +156,7 @@ impl Connection {
             if wire.input.has_remaining()
                 && let Some(next) = judge(&mut wire, &mut self.scanner, self.count == 0)
             {
-                self.deadline.clear();
+                self.timer.clear();
                 self.head_timed = false;
                 return Poll::Ready(next);
             }
@@ -169,11 +169,11 @@ impl Connection {
             let begun = self.scanner.has_begun() || (self.count == 0 && wire.input.has_remaining());
             if begun && !self.head_timed {
                 self.head_timed = true;
-                self.deadline.set(self.patience.head);
-            } else if !self.deadline.is_set() {
-                self.deadline.set(self.patience.idle);
+                self.timer.set(self.patience.head);
+            } else if !self.timer.is_set() {
+                self.timer.set(self.patience.idle);
             }
-            ready!(self.deadline.poll_passed(cx));
+            ready!(self.timer.poll_passed(cx));
             if !begun {
                 return Poll::Ready(Next::Nothing);
             }
@@ -201,7 +201,8 @@ impl Connection {
             true => Interim::none(),
             false => Interim::to(self.waiting.clone(), self.count),
         };
-        let call = Call { peer: self.peer.clone(), refusal: None, interim, upgrade };
+        let timer = self.timer.clone();
+        let call = Call { peer: self.peer.clone(), refusal: None, interim, upgrade, timer };
         (Request { head: request, body }, call, asked, switch)
     }
 
@@ -215,6 +216,7 @@ impl Connection {
             refusal: Some(refusal),
             interim: Interim::none(),
             upgrade: OnUpgrade::never(),
+            timer: self.timer.clone(),
         };
         (request, call, Asked::refused(is_head), None)
     }
@@ -261,10 +263,10 @@ fn judge(wire: &mut Wire, scanner: &mut Scanner, first: bool) -> Option<Next> {
         Err(refusal) => return Some(Next::Refused(refusal, wire.input.starts_with(b"HEAD "))),
     };
     let bytes = if head.len == wire.input.len() {
-        std::mem::take(&mut wire.input).freeze()
+        std::mem::take(&mut wire.input)
     } else {
         // By itself, so that what keeps the head does not keep a body.
-        let bytes = Bytes::copy_from_slice(&wire.input[..head.len]);
+        let bytes = spare::copy(&wire.input[..head.len]);
         wire.input.advance(head.len);
         bytes
     };

@@ -5,7 +5,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::incoming::Incoming;
 use super::patience::Patience;
 use super::serve::{Call, Interim, Peer, Turns};
-use super::timer::Deadline;
+use super::timer::{Deadline, Timer};
 use super::transport::Transport;
 use super::upgrade;
 use crate::message::{Request, Response};
@@ -41,7 +40,7 @@ const SEND_BUFFER: usize = 256 * 1024;
 pub(super) async fn serve<F, R, B, E>(
     io: Transport,
     early: Bytes,
-    peer: Arc<Peer>,
+    peer: Rc<Peer>,
     patience: Patience,
     handler: F,
     turns: &mut Turns,
@@ -110,7 +109,7 @@ impl<T: Future<Output = ()> + 'static> hyper::rt::Executor<T> for LocalTasks {
 /// The seam between hyper's service and the handler: it counts what is under way.
 struct Adapter<F> {
     handler: F,
-    peer: Arc<Peer>,
+    peer: Rc<Peer>,
     busy: Rc<Cell<usize>>,
 }
 
@@ -126,7 +125,13 @@ where
 
     fn call(&self, mut request: http::Request<hyper::body::Incoming>) -> Answer<R> {
         let upgrade = upgrade::of_http2(&mut request);
-        let call = Call { peer: self.peer.clone(), refusal: None, interim: Interim::none(), upgrade };
+        let call = Call {
+            peer: self.peer.clone(),
+            refusal: None,
+            interim: Interim::none(),
+            upgrade,
+            timer: Timer::default(),
+        };
         let busy = Busy::new(&self.busy);
         let handler = (self.handler)(request.map(Incoming::from).into(), call);
         Answer { handler, busy: Some(busy) }

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use super::http1::{Connection, End, Refusal, Waiting};
 use super::http2;
 use super::incoming::Incoming;
 use super::patience::Patience;
+use super::timer::Timer;
 use super::transport::Transport;
 use super::upgrade::OnUpgrade;
 use crate::message::{Fields, Request, Response};
@@ -44,7 +44,7 @@ pub struct Peer {
 /// What a handler is told beside the request.
 #[derive(Debug)]
 pub struct Call {
-    pub peer: Arc<Peer>,
+    pub peer: Rc<Peer>,
     /// The request is a stand-in for bytes that were no request: to be answered with this, and
     /// nothing of it to be believed.
     pub refusal: Option<Refusal>,
@@ -52,6 +52,8 @@ pub struct Call {
     pub interim: Interim,
     /// What the connection may become.
     pub upgrade: OnUpgrade,
+    /// For the waiting that the answer takes, in the task that serves the request.
+    pub timer: Timer,
 }
 
 /// Sends interim (1xx) responses ahead of the response proper (RFC 9110 §15.2).
@@ -105,7 +107,7 @@ pub async fn accept_tls(
 ///
 /// To be spawned as a task of its own on a runtime for local tasks. The handler is called for
 /// each request, and for each stretch of bytes that was refused (see [`Call::refusal`]).
-pub async fn serve<F, R, B, E>(transport: Transport, peer: Arc<Peer>, drain: DrainWatch, handler: F)
+pub async fn serve<F, R, B, E>(transport: Transport, peer: Rc<Peer>, drain: DrainWatch, handler: F)
 where
     F: Fn(Request<Incoming>, Call) -> R + Clone + 'static,
     R: Future<Output = Result<Response<B>, E>> + 'static,
@@ -120,7 +122,7 @@ where
 pub async fn serve_with<F, R, B, E>(
     patience: Patience,
     transport: Transport,
-    peer: Arc<Peer>,
+    peer: Rc<Peer>,
     drain: DrainWatch,
     handler: F,
 ) where

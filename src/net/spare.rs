@@ -3,6 +3,8 @@
 
 use std::cell::RefCell;
 
+use bytes::{Bytes, BytesMut};
+
 /// Buffers that a thread keeps, and the memory that one of them may have.
 const MOST: usize = 16;
 const LARGEST: usize = 8 * 1024;
@@ -21,11 +23,88 @@ pub fn take(room: usize) -> Vec<u8> {
 /// Takes a buffer back that is no longer needed; what is in it is forgotten.
 pub fn give(mut buffer: Vec<u8>) {
     if (1..=LARGEST).contains(&buffer.capacity()) {
-        SPARE.with_borrow_mut(|spare| {
+        // A thread that is at its end keeps nothing.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
             if spare.len() < MOST {
                 buffer.clear();
                 spare.push(buffer);
             }
         });
+    }
+}
+
+/// A copy of `bytes`, whose memory is used again when the last who shares it has dropped it.
+pub fn copy(bytes: &[u8]) -> Bytes {
+    if bytes.is_empty() || bytes.len() > LARGEST {
+        return Bytes::copy_from_slice(bytes);
+    }
+    let mut buffer = take(bytes.len());
+    buffer.extend_from_slice(bytes);
+    Bytes::from_owner(Lent(buffer))
+}
+
+/// Puts `more` behind `bytes`.
+pub fn append(bytes: &mut Bytes, more: &[u8]) {
+    if bytes.is_empty() {
+        *bytes = copy(more);
+    } else if !more.is_empty() {
+        let mut all = BytesMut::from(std::mem::take(bytes));
+        all.extend_from_slice(more);
+        *bytes = all.freeze();
+    }
+}
+
+struct Lent(Vec<u8>);
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        give(std::mem::take(&mut self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_when_nobody_shares_it_any_more() {
+        std::thread::spawn(|| {
+            let copied = copy(b"a head");
+            let part = copied.slice(2..);
+            let at = copied.as_ptr();
+            drop(copied);
+            let other = take(1);
+            assert_ne!(other.as_ptr(), at, "it is shared");
+            assert_eq!(part, "head");
+            drop(part);
+            let again = take(6);
+            assert_eq!((again.as_ptr(), again.len()), (at, 0));
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn what_is_large_or_too_much_is_not_kept() {
+        std::thread::spawn(|| {
+            for _ in 0..2 * MOST {
+                give(Vec::with_capacity(LARGEST));
+                give(Vec::with_capacity(LARGEST + 1));
+            }
+            assert_eq!(copy(&[7; LARGEST + 1]), [7; LARGEST + 1][..]);
+            SPARE.with_borrow(|spare| {
+                assert_eq!(spare.len(), MOST);
+                assert!(spare.iter().all(|buffer| buffer.capacity() == LARGEST));
+            });
+        })
+        .join()
+        .unwrap();
     }
 }

@@ -1,7 +1,9 @@
-//! [`Deadline`]: a timer that is cheap to set again and again.
+//! [`Deadline`]: a timer that is cheap to set again and again; [`Timer`]: one that is shared.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -21,6 +23,33 @@ pub struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
     /// Whom `sleep` will wake.
     waker: Option<Waker>,
+}
+
+/// A [`Deadline`] for what one task waits for, one thing after the other, in whatever part of the
+/// program: the task's waker is known to it from the time before. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Timer(Rc<RefCell<Deadline>>);
+
+impl Timer {
+    /// See [`Deadline::set`].
+    pub fn set(&self, after: Duration) {
+        self.0.borrow_mut().set(after);
+    }
+
+    /// See [`Deadline::clear`].
+    pub fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
+
+    /// See [`Deadline::is_set`].
+    pub fn is_set(&self) -> bool {
+        self.0.borrow().is_set()
+    }
+
+    /// See [`Deadline::poll_passed`].
+    pub fn poll_passed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.borrow_mut().poll_passed(cx)
+    }
 }
 
 impl Deadline {

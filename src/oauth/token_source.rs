@@ -110,10 +110,13 @@ impl TokenSource {
     pub fn current(self: &Arc<Self>) -> Option<Authorization> {
         let held = self.live.load();
         let live = held.as_ref()?;
-        let age = live.life.age(&self.clock).filter(|age| *age < live.usable_for)?;
+        if !live.is_usable(&self.clock) {
+            return None;
+        }
         if !self.kept.load(Ordering::Relaxed) {
             self.touch();
-            if age >= live.refresh_after && !live.refresh_begun.swap(true, Ordering::Relaxed) {
+            let is_due = !live.life.is_within(live.refresh_after, &self.clock);
+            if is_due && !live.refresh_begun.swap(true, Ordering::Relaxed) {
                 self.board(Wanted::NotDue);
             }
         }

@@ -67,7 +67,7 @@ pub(super) fn tunnel(
             super::handle_inside(Rc::clone(&worker), Arc::clone(&tunnel), request, call)
         };
         tokio::select! {
-            () = net::serve_with(patience, transport, Arc::new(peer), drain, handler) => {}
+            () = net::serve_with(patience, transport, Rc::new(peer), drain, handler) => {}
             () = guard.cut() => {}
         }
     });

@@ -1,7 +1,6 @@
 //! What is changed on the way there and on the way back; everything else passes as it is.
 
 use ::http::Version;
-use ::http::header::{AUTHORIZATION, CONTENT_LOCATION, HeaderName, LOCATION};
 use ::http::uri::{PathAndQuery, Uri};
 
 use super::{Problem, Target};
@@ -56,7 +55,7 @@ pub(super) fn request(
     }
     via.append(&mut head.fields, head.version);
     // Last, so that nothing that the client sent can take it away again.
-    head.fields.insert(AUTHORIZATION, authorization.header.clone());
+    head.fields.insert_known(Name::Authorization, authorization.header.clone());
     if let Some(upgrade) = &upgrade {
         upgrade.put_on(&mut head.fields);
     }
@@ -73,19 +72,19 @@ pub(super) fn response(
     let version = response.head.version;
     let fields = &mut response.head.fields;
     let upgrade = hop_by_hop::strip(fields, Direction::Response);
-    turn(fields, Name::Location, LOCATION, &target.route.config, admitted);
-    turn(fields, Name::ContentLocation, CONTENT_LOCATION, &target.route.config, admitted);
+    turn(fields, Name::Location, &target.route.config, admitted);
+    turn(fields, Name::ContentLocation, &target.route.config, admitted);
     via.append(fields, version);
     upgrade
 }
 
 /// Turns a reference into the route's upstream to where the client knows it: on the proxy, or in
 /// absolute form on the upstream's own name, over plain http.
-fn turn(fields: &mut Fields, name: Name, written: HeaderName, route: &Route, admitted: &Admitted) {
+fn turn(fields: &mut Fields, name: Name, route: &Route, admitted: &Admitted) {
     let Some(value) = fields.first(name) else { return };
     let by_upstream = matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled);
     let path = if by_upstream { &route.upstream.path } else { &route.path };
     if let Some(turned) = location::rewrite(value, &route.upstream, path, &admitted.base()) {
-        fields.insert(written, turned);
+        fields.insert_known(name, turned);
     }
 }

@@ -31,8 +31,9 @@ pub struct Collector {
     pending: VecDeque<Box<Finished>>,
     lines: Vec<u8>,
     dates: Dates,
-    /// What the status page may still be shown, beside what the workers were told already.
-    allowance: Allowance,
+    /// What the status page may still be shown, beside what the workers were told already; `None`
+    /// where there is no such page.
+    allowance: Option<Allowance>,
 }
 
 impl Collector {
@@ -50,10 +51,18 @@ impl Collector {
             pending: VecDeque::new(),
             lines: Vec::new(),
             dates: Dates::new(),
-            allowance: Allowance::full(),
+            allowance: Some(Allowance::full()),
         };
         collector.ask(Instant::now());
         collector
+    }
+
+    /// Nobody can see recent exchanges: records are made for the access log alone.
+    pub fn without_page(mut self) -> Self {
+        self.allowance = None;
+        self.wanted.want_none();
+        self.ask(Instant::now());
+        self
     }
 
     /// Works until `shutdown` ends, writes what is left, and ends the streams of live requests.
@@ -92,8 +101,10 @@ impl Collector {
         }
         if self.access.is_enabled() {
             self.wanted.want_every();
+        } else if let Some(allowance) = &mut self.allowance {
+            self.wanted.want(allowance, now);
         } else {
-            self.wanted.want(&mut self.allowance, now);
+            self.wanted.want_none();
         }
     }
 
@@ -106,7 +117,7 @@ impl Collector {
         // Whoever recorded before the line above has not woken us.
         self.drain();
         if self.pending.is_empty() {
-            if self.wanted.is_full() {
+            if self.allowance.is_none() || self.wanted.is_full() {
                 notify.notified().await;
             } else {
                 // Who has nothing to send wakes nobody.
@@ -139,13 +150,13 @@ impl Collector {
         let logged = self.access.is_enabled();
         let now = (SystemTime::now(), Instant::now());
         self.dates.set_now(now);
-        if logged {
+        if logged && let Some(allowance) = &mut self.allowance {
             // The workers send everything, so it is for us to choose.
-            self.allowance.fill(now.1, 0);
+            allowance.fill(now.1, 0);
         }
         let mut left_out = 0;
         for record in self.pending.drain(..count) {
-            let shown = !logged || self.allowance.take();
+            let shown = self.allowance.as_mut().is_some_and(|allowance| !logged || allowance.take());
             if !shown {
                 left_out += 1;
             }

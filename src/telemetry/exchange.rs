@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::metrics::RouteId;
 use super::recorder::Recorder;
 use crate::clock;
+use crate::message::{Name, RequestHead};
 
 /// The identifier of an exchange in answers, log and status page: thirteen characters, unique
 /// within the life of the process and, by a random start, all but certainly beyond it. It is not
@@ -95,6 +96,8 @@ pub struct Exchange {
     phase: Phase,
     /// Counts the request's body for as long as it streams.
     receiving: Option<Arc<AtomicU64>>,
+    /// Somebody may read the record. Else it holds no more of the request than what is counted.
+    is_wanted: bool,
     record: Finished,
     /// It stays on its worker's thread.
     of_thread: PhantomData<Rc<()>>,
@@ -178,14 +181,14 @@ impl Failed {
 }
 
 impl Exchange {
-    pub(super) fn new(recorder: Arc<Recorder>, id: RequestId, method: Method, uri: Uri) -> Self {
+    pub(super) fn new(recorder: Arc<Recorder>, id: RequestId, head: &RequestHead, is_wanted: bool) -> Self {
         let started = clock::now().into_std();
         let record = Finished {
             id,
             started,
-            method,
-            uri,
-            host: None,
+            method: head.method.clone(),
+            uri: if is_wanted { head.uri.clone() } else { Uri::default() },
+            host: if is_wanted { head.fields.first_shared(Name::Host) } else { None },
             route: RouteId::NONE,
             status: None,
             failed: None,
@@ -194,21 +197,14 @@ impl Exchange {
             timing: Timing::default(),
             received: 0,
             sent: 0,
-            trace: None,
+            trace: head.fields.first(Name::Traceparent).and_then(TraceId::from_traceparent),
         };
-        Self { recorder, mark: started, phase: Phase::Own, receiving: None, record, of_thread: PhantomData }
+        let phase = Phase::Own;
+        Self { recorder, mark: started, phase, receiving: None, is_wanted, record, of_thread: PhantomData }
     }
 
     pub fn id(&self) -> RequestId {
         self.record.id
-    }
-
-    pub fn set_host(&mut self, host: Bytes) {
-        self.record.host = Some(host);
-    }
-
-    pub fn set_trace(&mut self, trace: Option<TraceId>) {
-        self.record.trace = trace;
     }
 
     pub fn set_route(&mut self, route: RouteId) {
@@ -312,7 +308,7 @@ impl Drop for Exchange {
             self.record.failed.get_or_insert(Failed::Client);
         }
         let (mark, in_body, receiving) = (self.mark, self.phase == Phase::Body, &self.receiving);
-        self.recorder.finish(&mut self.record, |record| {
+        self.recorder.finish(&mut self.record, self.is_wanted, |record| {
             let now = clock::now().into_std();
             if in_body {
                 record.timing.body += now.saturating_duration_since(mark);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use ::http::{Method, Uri};
 use tokio::sync::Notify;
 
 use super::exchange::{Exchange, Finished, RequestId};
 use super::metrics::{Metrics, add};
 use super::wanted::Wanted;
+use crate::message::RequestHead;
 
 /// Records that a worker may be ahead of the collector: a hundredth of a second at 200,000
 /// requests each second.
@@ -99,12 +99,14 @@ pub(super) fn pairs(
 }
 
 impl Recorder {
-    /// A request's head is there. The exchange is counted as under way until it is dropped.
-    pub fn begin(self: &Arc<Self>, method: Method, uri: Uri) -> Exchange {
+    /// A request's head is there, as it came. The exchange is counted as under way until it is
+    /// dropped. A record is kept of it if the collector has a use for one now and at its end.
+    pub fn begin(self: &Arc<Self>, head: &RequestHead) -> Exchange {
         self.metrics.requests().began(self.worker);
         let number = self.next_id.load(Ordering::Relaxed);
         add(&self.next_id, 1);
-        Exchange::new(Arc::clone(self), RequestId(scramble(number.wrapping_add(self.salt))), method, uri)
+        let id = RequestId(scramble(number.wrapping_add(self.salt)));
+        Exchange::new(Arc::clone(self), id, head, self.wanted.is_any())
     }
 
     /// Counts a connection as open.
@@ -118,14 +120,20 @@ impl Recorder {
     }
 
     /// Counts an exchange that [began](Self::begin), and hands its record to the collector if that
-    /// has a use for it. What only the record tells is worked out by `complete` then.
-    pub(super) fn finish(&self, record: &mut Finished, complete: impl FnOnce(&mut Finished)) {
+    /// had a use for it at its beginning and has one now. What only the record tells is worked out
+    /// by `complete` then.
+    pub(super) fn finish(
+        &self,
+        record: &mut Finished,
+        was_wanted: bool,
+        complete: impl FnOnce(&mut Finished),
+    ) {
         let requests = self.metrics.requests();
         requests.ended(self.worker, record.route, &record.method, record.status, record.failed);
         if record.answered {
             requests.answered(self.worker, record.route, record.timing.connect + record.timing.head);
         }
-        if !self.wanted.take() {
+        if !was_wanted || !self.wanted.take() {
             add(&self.link.left_out, 1);
             return;
         }

@@ -1,5 +1,6 @@
 //! How many more records the collector has a use for, so that a worker makes none that nobody
-//! reads: all of them where there is an access log, else as many as the status page shows.
+//! reads: all of them where there is an access log, else as many as the status page shows, if there
+//! is one.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
@@ -30,6 +31,11 @@ impl Wanted {
         Self(AtomicU32::new(0))
     }
 
+    /// Whether there is a use for another record.
+    pub(super) fn is_any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether to send one more record.
     pub(super) fn take(&self) -> bool {
         match self.0.load(Ordering::Relaxed) {
@@ -41,6 +47,10 @@ impl Wanted {
 
     pub(super) fn want_every(&self) {
         self.0.store(Self::EVERY, Ordering::Relaxed);
+    }
+
+    pub(super) fn want_none(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 
     /// Hands over what `allowance` holds in whole records.

@@ -22,7 +22,6 @@ mod wire;
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tokio::task::JoinHandle;
@@ -34,6 +33,7 @@ use self::exchange::{Exchange, NoHead};
 use self::head::{Framing, Head};
 use self::upload::Upload;
 use self::wire::Wire;
+use super::Waiting;
 use super::body::RequestBody;
 use super::connector::UpstreamStream;
 use super::error::UpstreamError;
@@ -42,7 +42,7 @@ use super::pool::Host;
 use super::response::ResponseBody;
 use crate::clock;
 use crate::message::{Name, RequestHead, Response};
-use crate::net::{Deadline, Interim};
+use crate::net::Timer;
 
 pub(super) use self::body::Http1Body;
 pub use self::measure::{ReadResponse, read_response};
@@ -50,7 +50,6 @@ pub use self::measure::{ReadResponse, read_response};
 /// A connection that no exchange is on.
 pub(super) struct Http1 {
     wire: Wire,
-    deadline: Deadline,
     pub(super) idle_since: Instant,
 }
 
@@ -71,7 +70,7 @@ impl From<UpstreamError> for Failure {
 
 impl Http1 {
     pub(super) fn new(stream: UpstreamStream) -> Self {
-        Self { wire: Wire::new(stream), deadline: Deadline::default(), idle_since: clock::now() }
+        Self { wire: Wire::new(stream), idle_since: clock::now() }
     }
 
     /// Whether the upstream has left it open and sent nothing, as far as can be seen.
@@ -87,15 +86,15 @@ impl Http1 {
         mut body: RequestBody,
         host: &Rc<Host>,
         origin: &Origin,
-        timeout: Duration,
-        interim: &Interim,
+        waiting: Waiting<'_>,
     ) -> Result<Response<ResponseBody>, Failure> {
+        let Waiting { timeout, timer, interim } = waiting;
         let replay = body.replay();
         let encoded = encode(head, &body, origin)?;
         let go_ahead = if encoded.expects { body.hold() } else { None };
         let mut exchange = Exchange::new(Upload::new(encoded, body), go_ahead, interim);
         let mut written = 0;
-        self.deadline.set(timeout);
+        timer.set(timeout);
         let outcome = poll_fn(|cx| {
             let outcome = exchange.poll(&mut self.wire, cx);
             if outcome.is_ready() {
@@ -105,14 +104,14 @@ impl Http1 {
             let upload = exchange.upload();
             let waits_for_client = upload.is_all_written() && replay.progress().1;
             if waits_for_client || std::mem::replace(&mut written, upload.written()) != upload.written() {
-                self.deadline.set(timeout);
+                timer.set(timeout);
             }
-            self.deadline.poll_passed(cx).map(|()| Err(NoHead::Timeout))
+            timer.poll_passed(cx).map(|()| Err(NoHead::Timeout))
         })
         .await;
-        self.deadline.clear();
+        timer.clear();
         match outcome {
-            Ok(answer) => self.judge(answer, exchange, head, host, origin).map_err(Failure::from),
+            Ok(answer) => self.judge(answer, exchange, head, host, origin, timer).map_err(Failure::from),
             Err(reason) => Err(exchange.failure(reason, &replay, origin, timeout)),
         }
     }
@@ -125,6 +124,7 @@ impl Http1 {
         request: &RequestHead,
         host: &Rc<Host>,
         origin: &Origin,
+        timer: &Timer,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let Head { head, framing, persists } = answer;
         let status = head.status;
@@ -159,7 +159,8 @@ impl Http1 {
             Some(rest) => self.go_on(rest),
             None => (self, None),
         };
-        respond(ResponseBody::http1(Http1Body::new(Decoder::new(framing), http1, host.cloned(), upload)))
+        let body = Http1Body::new(Decoder::new(framing), http1, host.cloned(), upload, timer.clone());
+        respond(ResponseBody::http1(body))
     }
 }
 
@@ -184,7 +185,6 @@ impl Http1 {
     fn give_back(mut self: Box<Self>, host: &Host) {
         if self.wire.unread.is_empty() {
             self.wire.rest();
-            self.deadline.clear();
             host.give_back(self);
         }
     }

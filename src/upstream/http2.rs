@@ -35,6 +35,7 @@ use self::frame::Code;
 use self::hpack::Scheme;
 use self::session::{Arrival, RequestHead, Session, USUAL_MAX_STREAMS};
 use self::upload::{Upload, upload};
+use super::Waiting;
 use super::body::{Replay, RequestBody};
 use super::connector::UpstreamStream;
 use super::error::UpstreamError;
@@ -42,7 +43,7 @@ use super::origin::Origin;
 use super::response::ResponseBody;
 use crate::config;
 use crate::message::{self, Field, Fields, Name, Response, ResponseHead, decimal};
-use crate::net::{Deadline, Interim};
+use crate::net::Timer;
 
 pub use self::broken::Broken;
 pub(super) use self::download::Http2Body;
@@ -54,8 +55,6 @@ const MAX_REFUSED: usize = 8;
 /// requests (nginx: 1000, Apache: 100), and where few more than that are under way at a time, the
 /// same one can be among those left over again and again.
 const MAX_LEFT: usize = 32;
-/// Timers that are kept for the next exchange.
-const MAX_SPARE: usize = 128;
 
 /// A connection that exchanges can be started on. Cheap to clone.
 #[derive(Clone)]
@@ -68,8 +67,6 @@ struct Owner {
     active: Cell<usize>,
     /// No more exchanges are to be started: one has timed out.
     retired: Cell<bool>,
-    /// Timers of exchanges that are over: one that has been set costs little to set again.
-    spare: RefCell<Vec<Deadline>>,
 }
 
 /// How an exchange failed, and what that means for sending it again.
@@ -100,12 +97,7 @@ impl Http2 {
         let max_streams = known.filter(|known| *known > 0).unwrap_or(USUAL_MAX_STREAMS);
         let session = Rc::new(RefCell::new(Session::new(max_streams)));
         tokio::task::spawn_local(driver::drive(stream, Rc::clone(&session)));
-        Self(Rc::new(Owner {
-            session,
-            active: Cell::new(0),
-            retired: Cell::new(false),
-            spare: RefCell::default(),
-        }))
+        Self(Rc::new(Owner { session, active: Cell::new(0), retired: Cell::new(false) }))
     }
 
     pub(super) fn is_usable(&self) -> bool {
@@ -130,19 +122,19 @@ impl Http2 {
         head: &message::RequestHead,
         body: RequestBody,
         origin: &Origin,
-        timeout: Duration,
-        interim: &Interim,
+        waiting: Waiting<'_>,
     ) -> Result<Response<ResponseBody>, Failure> {
+        let Waiting { timeout, timer, interim } = waiting;
         let replay = body.replay();
         let mut exchange = Exchange::new(&self.0);
-        exchange.deadline.set(timeout);
+        timer.set(timeout);
         while !exchange.start(head, &body, origin).map_err(Failure::of)? {
             if !self.is_usable() {
                 let failure = exchange.failure(Broken::Unsent, &replay, origin);
                 return Err(Failure { unsent: Some(body), ..failure });
             }
-            Box::pin(exchange.wait_for_room(origin, timeout)).await?;
-            exchange.deadline.set(timeout);
+            Box::pin(exchange.wait_for_room(origin, waiting)).await?;
+            timer.set(timeout);
         }
         let mut sending =
             (!body.is_end_stream()).then(|| Box::pin(upload(body, Rc::clone(&self.0), exchange.id)));
@@ -162,17 +154,17 @@ impl Http2 {
             // The time is that of the upstream: it does not run while the request is on its way.
             let (frames, waits_for_client) = replay.progress();
             if waits_for_client || std::mem::replace(&mut sent, frames) != frames {
-                exchange.deadline.set(timeout);
+                timer.set(timeout);
             }
-            exchange.deadline.poll_passed(cx).map(|()| None)
+            timer.poll_passed(cx).map(|()| None)
         })
         .await;
-        exchange.deadline.clear();
+        timer.clear();
         match outcome {
             Some(Ok((status, fields))) => {
                 // The rest of the request goes on by itself, for as long as somebody wants the
                 // answer.
-                Ok(exchange.receive(status, fields, || sending.map(Upload::spawn)))
+                Ok(exchange.receive(status, fields, timer, || sending.map(Upload::spawn)))
             }
             Some(Err(broken)) => Err(exchange.failure(broken, &replay, origin)),
             None => Err(exchange.timed_out(origin, timeout)),
@@ -200,15 +192,12 @@ struct Exchange {
     owner: Rc<Owner>,
     /// Its stream; 0 while it has none.
     id: u32,
-    /// It waits for one thing at a time.
-    deadline: Deadline,
 }
 
 impl Exchange {
     fn new(owner: &Rc<Owner>) -> Self {
         owner.active.set(owner.active.get() + 1);
-        let deadline = owner.spare.borrow_mut().pop().unwrap_or_default();
-        Self { owner: Rc::clone(owner), id: 0, deadline }
+        Self { owner: Rc::clone(owner), id: 0 }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Session) -> T) -> T {
@@ -243,23 +232,22 @@ impl Exchange {
     }
 
     /// Waits until the connection has room for another stream, or has none ever again.
-    async fn wait_for_room(&mut self, origin: &Origin, timeout: Duration) -> Result<(), Failure> {
+    async fn wait_for_room(&self, origin: &Origin, waiting: Waiting<'_>) -> Result<(), Failure> {
         let room = self.owner.session.borrow().room();
         let is_over = || {
             let session = self.owner.session.borrow();
             session.has_room() || !session.is_usable() || self.owner.retired.get()
         };
-        let deadline = &mut self.deadline;
         while !is_over() {
             let mut told = std::pin::pin!(room.notified());
             let in_time = poll_fn(|cx| {
                 if told.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(true);
                 }
-                deadline.poll_passed(cx).map(|()| false)
+                waiting.timer.poll_passed(cx).map(|()| false)
             });
             if !in_time.await {
-                return Err(no_answer(origin, timeout));
+                return Err(no_answer(origin, waiting.timeout));
             }
         }
         Ok(())
@@ -296,6 +284,7 @@ impl Exchange {
         self,
         status: StatusCode,
         fields: Fields,
+        timer: &Timer,
         upload: impl FnOnce() -> Option<Upload>,
     ) -> Response<ResponseBody> {
         let whole = self.with(|session| match session.is_bodiless(self.id) {
@@ -311,7 +300,7 @@ impl Exchange {
             None => {
                 let length = fields.first(Name::ContentLength).and_then(decimal);
                 let upload = upload();
-                ResponseBody::http2(Http2Body::new(self, length, upload))
+                ResponseBody::http2(Http2Body::new(self, length, upload, timer.clone()))
             }
         };
         let head = ResponseHead { status, reason: None, version: Version::HTTP_11, fields };
@@ -325,11 +314,6 @@ impl Drop for Exchange {
             self.with(|session| session.forget(self.id));
         }
         self.owner.active.set(self.owner.active.get() - 1);
-        let mut spare = self.owner.spare.borrow_mut();
-        if spare.len() < MAX_SPARE {
-            self.deadline.clear();
-            spare.push(std::mem::take(&mut self.deadline));
-        }
     }
 }
 

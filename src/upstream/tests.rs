@@ -36,7 +36,8 @@ impl Pool {
         interim: &Interim,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let (head, body) = request.into_parts();
-        let (response, _) = self.send(connector, origin, &head.into(), body, interim).await?;
+        let (response, _) =
+            self.send(connector, origin, &head.into(), body, interim, &Timer::default()).await?;
         Ok(response.into())
     }
 }

@@ -85,7 +85,7 @@ impl Wire {
                     let most = usize::try_from(*left).unwrap_or(usize::MAX).min(MAX_PIECE);
                     let data = if self.input.has_remaining() {
                         let here = most.min(self.input.len());
-                        self.input.split_to(here).freeze()
+                        self.input.split_to(here)
                     } else {
                         match ready!(self.poll_content(cx, most)) {
                             Ok(data) if !data.is_empty() => data,

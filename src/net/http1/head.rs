@@ -43,6 +43,20 @@ pub(crate) struct Head {
     pub(crate) takes_trailers: bool,
 }
 
+/// What may stand in a target, as far as that is judged here: no control character or space, and no
+/// fragment.
+const IN_TARGET: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut byte = 0;
+    while byte <= b' ' as usize {
+        table[byte] = false;
+        byte += 1;
+    }
+    table[b'#' as usize] = false;
+    table[0x7f] = false;
+    table
+};
+
 /// Reads one head.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
@@ -144,7 +158,7 @@ impl Scanner {
         }
         let (method, target, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
         // A fragment is never sent (RFC 9112 §3.2); whoever cut it off would ask for another target.
-        let target_holds = !target.is_empty() && !target.iter().any(|b| matches!(b, 0..=b' ' | b'#' | 0x7f));
+        let target_holds = !target.is_empty() && target.iter().all(|b| IN_TARGET[usize::from(*b)]);
         if method.is_empty() || !method.iter().all(|b| message::is_token(*b)) || !target_holds {
             return Err(Refusal::RequestLine);
         }

@@ -82,7 +82,7 @@ where
         let script = Script(pieces.into_iter().filter(|piece| !piece.is_empty()).collect());
         let (_drain, watch) = Drain::new();
         let transport = Transport::Other(Box::new(script));
-        let connection = Connection::new(transport, Arc::default(), Patience::default());
+        let connection = Connection::new(transport, Rc::default(), Patience::default());
         tasks.run_until(connection.serve(&handler, &mut Turns::new(&watch))).await;
         tasks.await;
     });

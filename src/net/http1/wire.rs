@@ -39,7 +39,7 @@ thread_local! {
 pub(super) struct Wire {
     io: Transport,
     /// Bytes that came and have not been looked at.
-    pub(super) input: BytesMut,
+    pub(super) input: Bytes,
     pub(super) reading: Reading,
     /// The body is in somebody's hands.
     pub(super) owned: bool,
@@ -72,7 +72,7 @@ impl Wire {
     pub(super) fn new(io: Transport, patience: Patience) -> Self {
         Self {
             io,
-            input: BytesMut::new(),
+            input: Bytes::new(),
             reading: Reading::Done,
             owned: false,
             expects_continue: false,
@@ -91,7 +91,7 @@ impl Wire {
         SPACE.with_borrow_mut(|space| {
             let mut buf = ReadBuf::new(space);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
-            self.input.extend_from_slice(buf.filled());
+            spare::append(&mut self.input, buf.filled());
             Poll::Ready(Ok(buf.filled().len()))
         })
     }
@@ -265,7 +265,7 @@ impl Wire {
     /// Takes the stream away, with what came on it and was not looked at.
     pub(super) fn take(&mut self) -> (Transport, Bytes) {
         let gone = Transport::Other(Box::new(tokio::io::empty()));
-        (std::mem::replace(&mut self.io, gone), std::mem::take(&mut self.input).freeze())
+        (std::mem::replace(&mut self.io, gone), std::mem::take(&mut self.input))
     }
 
     /// See [`Transport::abort`].

@@ -72,7 +72,7 @@ impl Server {
         tokio::task::spawn_local(async move {
             loop {
                 let (stream, from) = listener.accept().await.unwrap();
-                let peer = Arc::new(Peer { address: Some(from), ..Peer::default() });
+                let peer = Rc::new(Peer { address: Some(from), ..Peer::default() });
                 tokio::task::spawn_local(serve(Transport::Tcp(stream), peer, watch.clone(), handle));
             }
         });
@@ -347,7 +347,7 @@ async fn an_upgrade_hands_the_stream_over() {
                 Ok::<_, Infallible>(response)
             }
         };
-        tokio::task::spawn_local(serve(Transport::Tcp(stream), Arc::default(), watch, switch));
+        tokio::task::spawn_local(serve(Transport::Tcp(stream), Rc::default(), watch, switch));
         // `early` is sent ahead of the 101, and must wait for it.
         let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\nearly ";
         client.write_all(request.as_bytes()).await.unwrap();
@@ -381,7 +381,7 @@ async fn tls_agrees_on_the_protocol_and_a_plain_client_is_an_error() {
                 let far = Transport::Other(Box::new(far));
                 let (transport, peer) = accept_tls(&acceptor, far, Peer::default()).await.unwrap();
                 assert!(peer.tls && !peer.certified);
-                serve(transport, Arc::new(peer), Drain::new().1, handle).await;
+                serve(transport, Rc::new(peer), Drain::new().1, handle).await;
             });
             let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
             let mut stream = tokio_rustls::TlsConnector::from(config).connect(name, near).await.unwrap();
@@ -436,7 +436,7 @@ async fn a_body_that_breaks_off_never_looks_whole() {
                 Ok::<Response<_>, Infallible>(http::Response::new(Broken(false)).into())
             };
             let (_drain, watch) = Drain::new();
-            tokio::task::spawn_local(serve(Transport::Tcp(stream), Arc::default(), watch, broken));
+            tokio::task::spawn_local(serve(Transport::Tcp(stream), Rc::default(), watch, broken));
             client.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
             let end = client.read_to_end(&mut answer).await;

@@ -4,6 +4,7 @@ use ::http::{Method, StatusCode};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::message::RequestHead;
 use crate::telemetry::recent::KEPT;
 use crate::telemetry::{Event, Failed, Recorder, Side};
 
@@ -23,8 +24,12 @@ fn house(workers: usize) -> House {
     House { telemetry, recorders, stop, done }
 }
 
+fn asked(uri: &str) -> RequestHead {
+    RequestHead { uri: uri.parse().unwrap(), ..RequestHead::default() }
+}
+
 fn exchange(recorder: &Arc<Recorder>, uri: &str) {
-    let mut exchange = recorder.begin(Method::GET, uri.parse().unwrap());
+    let mut exchange = recorder.begin(&asked(uri));
     exchange.set_status(StatusCode::OK);
 }
 
@@ -79,7 +84,7 @@ async fn what_nobody_reads_is_counted_and_timed_but_not_sent() {
     let (telemetry, recorders, mut collector) = Telemetry::new(2, AccessLog::off());
     let route = telemetry.metrics.route("clients");
     for number in 0..2 * QUEUE {
-        let mut exchange = recorders[number % 2].begin(Method::GET, "/".parse().unwrap());
+        let mut exchange = recorders[number % 2].begin(&asked("/"));
         exchange.set_route(route);
         exchange.head_arrived();
         exchange.set_status(StatusCode::OK);
@@ -119,7 +124,7 @@ async fn after_a_flood_the_page_shows_requests_again() {
 #[tokio::test(start_paused = true)]
 async fn an_exchange_that_is_dropped_unanswered_was_given_up_by_its_client() {
     let house = house(1);
-    drop(house.recorders[0].begin(Method::GET, "/gone".parse().unwrap()));
+    drop(house.recorders[0].begin(&asked("/gone")));
     house.stop.send(()).unwrap();
     house.done.await.unwrap();
     let entry = &house.telemetry.recent.entries()[0];
@@ -130,7 +135,7 @@ async fn an_exchange_that_is_dropped_unanswered_was_given_up_by_its_client() {
 async fn phases_follow_one_another_and_the_first_failure_counts() {
     let house = house(1);
     let route = house.telemetry.metrics.route("clients");
-    let mut exchange = house.recorders[0].begin(Method::POST, "/".parse().unwrap());
+    let mut exchange = house.recorders[0].begin(&RequestHead { method: Method::POST, ..asked("/") });
     exchange.set_route(route);
     exchange.token_ready();
     exchange.connected();
@@ -160,7 +165,7 @@ async fn phases_follow_one_another_and_the_first_failure_counts() {
 async fn identifiers_differ_between_workers_and_connections_are_counted_while_open() {
     let (telemetry, recorders, _collector) = Telemetry::new(2, AccessLog::off());
     let ids: std::collections::HashSet<_> =
-        (0..2000).map(|number| recorders[number % 2].begin(Method::GET, "/".parse().unwrap()).id()).collect();
+        (0..2000).map(|number| recorders[number % 2].begin(&asked("/")).id()).collect();
     assert_eq!(ids.len(), 2000);
     let first = recorders[0].connection(Side::Client);
     let second = recorders[1].connection(Side::Client);
@@ -184,7 +189,7 @@ async fn a_flood_is_sampled_for_the_page_and_listeners_are_told() {
     // As if three were left of what may be shown, and time stood still.
     let now = Instant::now();
     collector.wanted.want_every();
-    collector.allowance = Allowance { left: 3.0, filled: now };
+    collector.allowance = Some(Allowance { left: 3.0, filled: now });
     collector.ask(now);
     for number in 0..10 {
         exchange(&recorders[0], &format!("/{number}"));
@@ -206,6 +211,22 @@ async fn a_flood_is_sampled_for_the_page_and_listeners_are_told() {
     assert!(matches!(listener.next().await, Some(Event::Skipped(7))));
     let Some(Event::Finished(json)) = listener.next().await else { panic!("an entry") };
     assert!(json.contains("/after"), "{json}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_page_or_a_log_no_record_is_made_and_nobody_is_woken() {
+    let (telemetry, recorders, collector) = Telemetry::new(1, AccessLog::off());
+    let mut collector = collector.without_page();
+    exchange(&recorders[0], "/");
+    collector.drain();
+    assert_eq!(collector.pending.len(), 0);
+    assert!(tokio::time::timeout(Duration::from_secs(60), collector.work()).await.is_err());
+    exchange(&recorders[0], "/");
+    collector.drain();
+    assert_eq!((collector.pending.len(), telemetry.recent.entries().len()), (0, 0));
+    let text = telemetry.metrics.render(&[], &[]);
+    let total = r#"maskinporten_proxy_requests_total{failed="none",method="GET",route="none",status="2xx"}"#;
+    assert!(text.contains(&format!("{total} 2\n")), "they are counted all the same: {text}");
 }
 
 /// Loses its way only where a worker records just as the collector goes to sleep, so it takes

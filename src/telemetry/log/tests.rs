@@ -1,12 +1,12 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use ::http::{Method, StatusCode};
-use bytes::Bytes;
+use ::http::{HeaderValue, Method, StatusCode};
 use serde_json::Value;
 
 use super::*;
-use crate::telemetry::{Collector, Failed, Recorder, Telemetry, TraceId};
+use crate::message::{Fields, Name, RequestHead};
+use crate::telemetry::{Collector, Failed, Recorder, Telemetry};
 
 /// What the log's thread writes into.
 #[derive(Clone, Default)]
@@ -56,9 +56,12 @@ impl House {
 /// One exchange that fails, with everything in it that a line can hold.
 fn serve(recorder: &Arc<Recorder>) {
     let uri = "/personer/17912099997?access_token=hemmelig".parse().unwrap();
-    let mut exchange = recorder.begin(Method::POST, uri);
-    exchange.set_host(Bytes::from_static(b"localhost:8080"));
-    exchange.set_trace(TraceId::from_traceparent(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut fields = Fields::new();
+    fields.append_known(Name::Host, HeaderValue::from_static("localhost:8080"));
+    fields.append_known(Name::Traceparent, HeaderValue::from_static(parent));
+    let mut exchange =
+        recorder.begin(&RequestHead { method: Method::POST, uri, fields, ..RequestHead::default() });
     exchange.set_status(StatusCode::BAD_GATEWAY);
     exchange.received(12);
     exchange.fail(Failed::Token, Some("MP-200\n\x1b[31mred".into()));

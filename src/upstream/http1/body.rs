@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::Http1;
 use super::head::{Fault, Framing};
-use crate::net::{Blanks, Chunked};
+use crate::net::{Blanks, Chunked, Timer};
 use crate::upstream::body::BODY_TIMEOUT;
 use crate::upstream::pool::Host;
 use crate::upstream::response::ResponseBodyError;
@@ -107,6 +107,7 @@ pub(in crate::upstream) struct Http1Body {
     /// Found behind the frame that was given out last.
     fault: Option<Fault>,
     timeout: Duration,
+    timer: Timer,
 }
 
 impl Http1Body {
@@ -115,8 +116,9 @@ impl Http1Body {
         http1: Box<Http1>,
         host: Option<Rc<Host>>,
         upload: Option<JoinHandle<()>>,
+        timer: Timer,
     ) -> Self {
-        Self { decoder, http1: Some(http1), host, upload, fault: None, timeout: BODY_TIMEOUT }
+        Self { decoder, http1: Some(http1), host, upload, fault: None, timeout: BODY_TIMEOUT, timer }
     }
 
     pub(in crate::upstream) fn poll_frame(
@@ -146,7 +148,7 @@ impl Http1Body {
             if is_read_on {
                 // What came is given out before it is said that the rest is no good.
                 self.fault = self.decoder.look_ahead(unread).err();
-                http1.deadline.clear();
+                self.timer.clear();
             }
             if self.decoder.is_complete() {
                 self.finish();
@@ -172,10 +174,10 @@ impl Http1Body {
         match http1.wire.poll_body(cx, self.decoder.left()) {
             Poll::Ready(outcome) => Poll::Ready(outcome.map_err(ResponseBodyError::Http1)),
             Poll::Pending => {
-                if !http1.deadline.is_set() {
-                    http1.deadline.set(self.timeout);
+                if !self.timer.is_set() {
+                    self.timer.set(self.timeout);
                 }
-                http1.deadline.poll_passed(cx).map(|()| Err(ResponseBodyError::Stalled))
+                self.timer.poll_passed(cx).map(|()| Err(ResponseBodyError::Stalled))
             }
         }
     }

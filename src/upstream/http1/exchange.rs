@@ -131,9 +131,11 @@ impl<'a> Exchange<'a> {
                 }
             };
             self.has_read = true;
-            // Without the end of a line there is no end of a head; with too much there is none.
+            // Behind a part of a head, bytes without the end of a line make no whole one; with too
+            // much there is none. What comes first is looked at in any case.
+            let before = wire.unread.len() - came;
             let is_full = wire.unread.len() >= MAX_HEAD;
-            self.is_partial = !is_full && !wire.unread[wire.unread.len() - came..].contains(&b'\n');
+            self.is_partial = before > 0 && !is_full && !wire.unread[before..].contains(&b'\n');
         }
     }
 

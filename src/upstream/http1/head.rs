@@ -37,15 +37,16 @@ pub(super) enum Framing {
 impl Head {
     /// Takes a head off the front of `bytes`; `None` where it is not complete.
     pub(super) fn take(bytes: &mut Bytes) -> Result<Option<Self>, Fault> {
+        let all = &bytes[..];
         let mut at = 0;
         let (start, end) = loop {
-            match next_line(bytes, &mut at) {
+            match next_line(all, &mut at) {
                 Some((start, end)) if start == end => {}
                 Some(line) => break line,
-                None => return incomplete(bytes),
+                None => return incomplete(all),
             }
         };
-        let (http11, status, reason) = status_line(&bytes[start..end])?;
+        let (http11, status, reason) = status_line(&all[start..end])?;
         let is_usual = status.canonical_reason().map(str::as_bytes) == Some(reason);
         let reason = (!is_usual).then(|| bytes.slice_ref(reason));
 
@@ -53,29 +54,29 @@ impl Head {
         let mut seen = Seen { http11, ..Seen::default() };
         let mut count = 0;
         let end = loop {
-            match bytes[at..] {
+            match all[at..] {
                 [b'\n', ..] => break at + 1,
                 [b'\r', b'\n', ..] => break at + 2,
-                [] | [b'\r'] => return incomplete(bytes),
+                [] | [b'\r'] => return incomplete(all),
                 _ => count += 1,
             }
             if count > MAX_FIELDS {
                 return Err("it has more than 100 header fields");
             }
-            let found = Line::find(bytes, at).map_err(|bad| match bad {
+            let found = Line::find(all, at).map_err(|bad| match bad {
                 BadLine::Folded | BadLine::Name => "invalid header name",
                 BadLine::Value => "invalid header value",
             })?;
-            let Some((line, next)) = found else { return incomplete(bytes) };
+            let Some((line, next)) = found else { return incomplete(all) };
             at = next;
-            if seen.field(bytes, &line) {
+            if seen.field(all, &line) {
                 lines.push(line);
             }
         };
         if end > MAX_HEAD {
             return Err(TOO_LONG);
         }
-        let (framing, persists) = (seen.framing(bytes)?, seen.persists());
+        let (framing, persists) = (seen.framing(all)?, seen.persists());
         let fields = Fields::of_lines(bytes.clone(), lines);
         bytes.advance(end);
         let head = Box::new(ResponseHead { status, reason, version: Version::HTTP_11, fields });
@@ -85,7 +86,7 @@ impl Head {
 
 pub(super) const TOO_LONG: Fault = "its head is longer than 64 KiB";
 
-fn incomplete(bytes: &Bytes) -> Result<Option<Head>, Fault> {
+fn incomplete(bytes: &[u8]) -> Result<Option<Head>, Fault> {
     // What cannot become a response need not be waited for.
     let begun = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
     let begun = begun.map_or(&[][..], |begun| &bytes[begun..]);
@@ -158,6 +159,11 @@ impl Seen {
             Name::TransferEncoding => {
                 self.codings += 1;
                 self.is_chunked = value.eq_ignore_ascii_case(b"chunked");
+            }
+            // What nearly every server says.
+            Name::Connection if value == b"keep-alive" => {
+                self.keep_alive = true;
+                return false;
             }
             Name::Connection => {
                 let mut others = false;

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+use crate::net::spare;
 use crate::upstream::connector::UpstreamStream;
 
 /// What one read of a head takes at most. With most answers that is the whole of them, and a read
@@ -109,13 +110,7 @@ impl Wire {
             let mut read = ReadBuf::new(scratch);
             ready!(self.poll_read(cx, &mut read))?;
             let came = read.filled();
-            if self.unread.is_empty() {
-                self.unread = Bytes::copy_from_slice(came);
-            } else {
-                let mut all = BytesMut::from(std::mem::take(&mut self.unread));
-                all.extend_from_slice(came);
-                self.unread = all.freeze();
-            }
+            spare::append(&mut self.unread, came);
             Poll::Ready(Ok(came.len()))
         })
     }

@@ -9,6 +9,7 @@ use http_body::{Frame, SizeHint};
 use super::Exchange;
 use super::broken::Broken;
 use super::upload::Upload;
+use crate::net::Timer;
 use crate::upstream::body::BODY_TIMEOUT;
 use crate::upstream::response::ResponseBodyError;
 
@@ -18,12 +19,13 @@ pub(crate) struct Http2Body {
     /// What is left of the announced length.
     left: Option<u64>,
     timeout: Duration,
+    timer: Timer,
     _upload: Option<Upload>,
 }
 
 impl Http2Body {
-    pub(super) fn new(exchange: Exchange, length: Option<u64>, upload: Option<Upload>) -> Self {
-        Self { exchange, left: length, timeout: BODY_TIMEOUT, _upload: upload }
+    pub(super) fn new(exchange: Exchange, left: Option<u64>, upload: Option<Upload>, timer: Timer) -> Self {
+        Self { exchange, left, timeout: BODY_TIMEOUT, timer, _upload: upload }
     }
 
     pub(crate) fn poll_frame(
@@ -32,14 +34,13 @@ impl Http2Body {
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         let outcome = self.poll_stream(cx);
         if let Poll::Ready(outcome) = outcome {
-            self.exchange.deadline.clear();
+            self.timer.clear();
             return Poll::Ready(outcome.transpose().map_err(ResponseBodyError::Http2).transpose());
         }
-        let deadline = &mut self.exchange.deadline;
-        if !deadline.is_set() {
-            deadline.set(self.timeout);
+        if !self.timer.is_set() {
+            self.timer.set(self.timeout);
         }
-        ready!(deadline.poll_passed(cx));
+        ready!(self.timer.poll_passed(cx));
         Poll::Ready(Some(Err(ResponseBodyError::Stalled)))
     }
 

@@ -18,7 +18,7 @@ use super::session::Session;
 
 /// What one read takes at first, and at most: it doubles while reads fill it.
 const MIN_READ: usize = 16 * 1024;
-const MAX_READ: usize = 64 * 1024;
+const MAX_READ: usize = 32 * 1024;
 /// Reads before it is others' turn.
 const READS: usize = 16;
 /// How often all others that are ready go first, before it reads and writes: what they have to send

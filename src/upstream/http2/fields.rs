@@ -1,6 +1,5 @@
 //! Header and trailer sections of responses, as messages (RFC 9113 §8).
 
-use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, StatusCode};
 
 use super::fatal::{COMPRESSION, Fatal};
@@ -79,7 +78,7 @@ pub(super) fn length(fields: &mut Fields) -> Result<Option<u64>, &'static str> {
     }
     if is_repeated {
         let value = HeaderValue::from_bytes(first).map_err(|_| "it has an invalid field")?;
-        fields.insert(CONTENT_LENGTH, value);
+        fields.insert_known(Name::ContentLength, value);
     }
     Ok(Some(number))
 }

@@ -30,7 +30,7 @@ impl Relay {
                 };
                 tokio::task::spawn_local(serve(
                     Transport::Tcp(stream),
-                    Arc::default(),
+                    Rc::default(),
                     watch.clone(),
                     handler,
                 ));
@@ -76,7 +76,7 @@ async fn relay(
         head.fields.remove(Name::Connection);
     }
     let body = RequestBody::streaming(body);
-    let mut response = match pool.send(&connector, &origin, &head, body, &call.interim).await {
+    let mut response = match pool.send(&connector, &origin, &head, body, &call.interim, &call.timer).await {
         Ok((response, _)) => response,
         Err(error) => return Ok(ours(error.status(), error.to_string())),
     };
@@ -477,7 +477,7 @@ async fn a_held_body_can_be_sent_twice_and_a_long_one_not() {
         tokio::task::spawn_local(async move {
             loop {
                 let stream = Transport::Tcp(listener.accept().await.unwrap().0);
-                tokio::task::spawn_local(serve(stream, Arc::default(), watch.clone(), handler.clone()));
+                tokio::task::spawn_local(serve(stream, Rc::default(), watch.clone(), handler.clone()));
             }
         });
         for (length, times) in [(MAX_HELD, 2), (MAX_HELD + 1, 1)] {
