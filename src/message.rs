@@ -9,6 +9,7 @@
 mod fields;
 mod line;
 mod name;
+mod recurring;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
@@ -19,6 +20,7 @@ pub(crate) use fields::{decimal, text, write_line};
 pub use line::{BadLine, Line};
 pub(crate) use line::{is_control, is_token};
 pub use name::Name;
+pub use recurring::Recurring;
 
 /// A request with a body. Its head is in a box, since it passes through many hands and is large.
 pub struct Request<B> {

@@ -85,6 +85,19 @@ impl Line {
         }
     }
 
+    /// The line that begins at `from`, at `to` in another head.
+    #[inline]
+    pub(super) fn moved(self, from: usize, to: usize) -> Self {
+        let moved = |at: u32| at - from as u32 + to as u32;
+        Self {
+            start: moved(self.start),
+            colon: moved(self.colon),
+            value: moved(self.value),
+            value_end: moved(self.value_end),
+            ..self
+        }
+    }
+
     pub fn name(&self) -> Name {
         self.name
     }

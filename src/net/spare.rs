@@ -5,9 +5,10 @@ use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 
-/// Buffers that a thread keeps, and the memory that one of them may have.
-const MOST: usize = 16;
-const LARGEST: usize = 8 * 1024;
+/// Buffers that a thread keeps, and the memory that one of them has.
+const MOST: usize = 64;
+const SMALLEST: usize = 1024;
+const LARGEST: usize = 4 * 1024;
 
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -16,13 +17,15 @@ thread_local! {
 /// An empty buffer with room for at least `room` bytes.
 pub fn take(room: usize) -> Vec<u8> {
     let mut buffer = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
-    buffer.reserve(room);
+    if buffer.capacity() < room {
+        buffer = Vec::with_capacity(room.max(SMALLEST));
+    }
     buffer
 }
 
 /// Takes a buffer back that is no longer needed; what is in it is forgotten.
 pub fn give(mut buffer: Vec<u8>) {
-    if (1..=LARGEST).contains(&buffer.capacity()) {
+    if (SMALLEST..=LARGEST).contains(&buffer.capacity()) {
         // A thread that is at its end keeps nothing.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();

@@ -181,6 +181,7 @@ impl Failed {
 }
 
 impl Exchange {
+    #[inline]
     pub(super) fn new(recorder: Arc<Recorder>, id: RequestId, head: &RequestHead, is_wanted: bool) -> Self {
         let started = clock::now().into_std();
         let record = Finished {

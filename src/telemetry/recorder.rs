@@ -101,6 +101,7 @@ pub(super) fn pairs(
 impl Recorder {
     /// A request's head is there, as it came. The exchange is counted as under way until it is
     /// dropped. A record is kept of it if the collector has a use for one now and at its end.
+    #[inline]
     pub fn begin(self: &Arc<Self>, head: &RequestHead) -> Exchange {
         self.metrics.requests().began(self.worker);
         let number = self.next_id.load(Ordering::Relaxed);

@@ -92,7 +92,7 @@ impl Http1 {
         let replay = body.replay();
         let encoded = encode(head, &body, origin)?;
         let go_ahead = if encoded.expects { body.hold() } else { None };
-        let mut exchange = Exchange::new(Upload::new(encoded, body), go_ahead, interim);
+        let mut exchange = Exchange::new(Upload::new(encoded, body), go_ahead, interim, host.recurring());
         let mut written = 0;
         timer.set(timeout);
         let outcome = poll_fn(|cx| {

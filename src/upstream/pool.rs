@@ -17,6 +17,7 @@ use super::http2::Http2;
 use super::origin::Origin;
 use crate::clock;
 use crate::config::Scheme;
+use crate::message::Recurring;
 use crate::telemetry::{Recorder, Side};
 
 /// Shorter than servers' own (nginx: 75 s, Node and some load balancers: less, hence the looks at
@@ -79,6 +80,8 @@ pub(super) struct Host {
     /// not open a connection for each request where one carries all.
     opening: tokio::sync::Mutex<()>,
     used: Cell<Instant>,
+    /// What it says in HTTP/1.1.
+    recurring: RefCell<Recurring>,
     recorder: Option<Arc<Recorder>>,
 }
 
@@ -152,6 +155,7 @@ impl Host {
             protocol: Cell::new(None),
             opening: tokio::sync::Mutex::new(()),
             used: Cell::new(clock::now()),
+            recurring: RefCell::default(),
             recorder,
         }
     }
@@ -253,6 +257,10 @@ impl Host {
                 Ok(Connected::Http2(connection))
             }
         }
+    }
+
+    pub(super) fn recurring(&self) -> &RefCell<Recurring> {
+        &self.recurring
     }
 
     /// Takes a connection back after its exchange.

@@ -93,7 +93,7 @@ impl Scanner {
     /// Judges `head`, the bytes from the head's start on; each call repeats the bytes of the one
     /// before and may add to them. `None`: more bytes are needed.
     pub(crate) fn scan(&mut self, head: &[u8]) -> Result<Option<Head>, Refusal> {
-        while let Some(found) = memchr::memchr(b'\n', &head[self.searched..]) {
+        while let Some(found) = line_end(&head[self.searched..]) {
             let end = self.searched + found;
             self.searched = end + 1;
             self.check_size(end + 1)?;
@@ -251,6 +251,12 @@ impl Scanner {
             takes_trailers: self.takes_trailers && !self.http_10,
         })
     }
+}
+
+#[inline]
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    // The last line of a head is the shortest.
+    if bytes.starts_with(b"\r\n") { Some(1) } else { memchr::memchr(b'\n', bytes) }
 }
 
 /// Whether a list-valued field's line holds `member`, in any case.

@@ -77,10 +77,11 @@ impl Connection {
         let mut body = pin!(Some(body));
         drop(head);
         let outcome = poll_fn(|cx| {
-            if turns.poll_cut(cx) {
+            let outcome = writing.poll(cx, body.as_mut(), &self.wire);
+            if outcome.is_pending() && turns.poll_cut(cx) {
                 return Poll::Ready(Outcome::Lost);
             }
-            writing.poll(cx, body.as_mut(), &self.wire)
+            outcome
         })
         .await;
         if outcome != Outcome::Sent {

@@ -1,5 +1,6 @@
 //! [`Exchange`]: from a request to the head of its response.
 
+use std::cell::RefCell;
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::Failure;
 use super::head::{Fault, Head, MAX_HEAD, TOO_LONG};
 use super::upload::{self, Upload};
 use super::wire::Wire;
-use crate::message::Name;
+use crate::message::{Name, Recurring};
 use crate::net::Interim;
 use crate::upstream::body::{GoAhead, Replay};
 use crate::upstream::error::UpstreamError;
@@ -35,6 +36,7 @@ pub(super) struct Exchange<'a> {
     go_ahead: Option<GoAhead>,
     interim: &'a Interim,
     interims: usize,
+    recurring: &'a RefCell<Recurring>,
     /// A byte of a response has come.
     has_read: bool,
     /// What has been read was looked at, and is not a whole head.
@@ -44,13 +46,19 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(upload: Upload, go_ahead: Option<GoAhead>, interim: &'a Interim) -> Self {
+    pub(super) fn new(
+        upload: Upload,
+        go_ahead: Option<GoAhead>,
+        interim: &'a Interim,
+        recurring: &'a RefCell<Recurring>,
+    ) -> Self {
         Self {
             upload,
             broken: None,
             go_ahead,
             interim,
             interims: 0,
+            recurring,
             has_read: false,
             is_partial: false,
             is_unsent: false,
@@ -115,7 +123,9 @@ impl<'a> Exchange<'a> {
     fn receive(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
         loop {
             if !wire.unread.is_empty() && !self.is_partial {
-                if let Some(head) = Head::take(&mut wire.unread).map_err(NoHead::Malformed)? {
+                if let Some(head) = Head::take(&mut wire.unread, &mut self.recurring.borrow_mut())
+                    .map_err(NoHead::Malformed)?
+                {
                     return Poll::Ready(Ok(head));
                 }
                 if wire.unread.len() >= MAX_HEAD {

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 use http::{StatusCode, Version};
 
-use crate::message::{BadLine, Fields, Line, Name, ResponseHead, decimal, is_control};
+use crate::message::{BadLine, Fields, Line, Name, Recurring, ResponseHead, decimal, is_control};
 
 /// Bytes of a response's head.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
@@ -35,8 +35,9 @@ pub(super) enum Framing {
 }
 
 impl Head {
-    /// Takes a head off the front of `bytes`; `None` where it is not complete.
-    pub(super) fn take(bytes: &mut Bytes) -> Result<Option<Self>, Fault> {
+    /// Takes a head off the front of `bytes`; `None` where it is not complete. `recurring`: the lines
+    /// of the same server's heads before it.
+    pub(super) fn take(bytes: &mut Bytes, recurring: &mut Recurring) -> Result<Option<Self>, Fault> {
         let all = &bytes[..];
         let mut at = 0;
         let (start, end) = loop {
@@ -63,7 +64,7 @@ impl Head {
             if count > MAX_FIELDS {
                 return Err("it has more than 100 header fields");
             }
-            let found = Line::find(all, at).map_err(|bad| match bad {
+            let found = recurring.find(count - 1, all, at).map_err(|bad| match bad {
                 BadLine::Folded | BadLine::Name => "invalid header name",
                 BadLine::Value => "invalid header value",
             })?;

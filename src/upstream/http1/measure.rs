@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::body::Decoder;
 use super::head::{Framing, Head};
 use super::is_bodiless;
+use crate::message::Recurring;
 
 /// What a connection gave for one request.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub fn read_response<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Option<ReadResponse>, &'static str> {
     let method = if to_head { Method::HEAD } else { Method::GET };
-    let mut unread = Bytes::new();
+    let (mut unread, mut recurring) = (Bytes::new(), Recurring::default());
     let mut interim = Vec::new();
     let mut reading: Option<(ReadResponse, Decoder)> = None;
     for piece in pieces {
@@ -42,7 +43,7 @@ pub fn read_response<'a>(
         all.extend_from_slice(piece);
         unread = all.freeze();
         while reading.is_none() {
-            let Some(answer) = Head::take(&mut unread)? else { break };
+            let Some(answer) = Head::take(&mut unread, &mut recurring)? else { break };
             if answer.head.status.is_informational() && answer.head.status != StatusCode::SWITCHING_PROTOCOLS
             {
                 interim.push(answer.head.status);
