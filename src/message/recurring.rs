@@ -7,11 +7,10 @@ const MOST: usize = 16;
 const LONGEST: usize = 128;
 
 /// The lines of earlier heads, by their place. A server says nearly the same in each of its
-/// responses, and what was read once need only be compared.
-#[derive(Debug, Default)]
+/// responses, and what was read once need only be compared. No `Debug`: values may be credentials.
+#[derive(Default)]
 pub struct Recurring(Vec<Known>);
 
-#[derive(Debug)]
 struct Known {
     /// With its end; empty where there was too much of it.
     text: Vec<u8>,

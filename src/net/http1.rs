@@ -70,6 +70,8 @@ pub(super) struct Connection {
     timer: Timer,
     /// `timer` is that of a head which has begun.
     head_timed: bool,
+    /// The next request was not there when it was first looked for.
+    waits: bool,
     patience: Patience,
 }
 
@@ -101,6 +103,7 @@ impl Connection {
             scanner: Scanner::default(),
             timer: Timer::default(),
             head_timed: false,
+            waits: false,
             patience,
         }
     }
@@ -143,6 +146,8 @@ impl Connection {
             let Some(response) = answer else { return End::Closed };
             let closing = refused || turns.is_draining();
             let stays = self.respond(response, asked, closing, switch, turns).await;
+            // Whatever the answer was still waiting for.
+            self.timer.clear();
             self.count = self.count.wrapping_add(1);
             if !stays {
                 return End::Closed;
@@ -158,9 +163,13 @@ impl Connection {
             {
                 self.timer.clear();
                 self.head_timed = false;
+                self.waits = false;
                 return Poll::Ready(next);
             }
-            match wire.poll_fill(cx) {
+            // Right behind a response there is nearly always nothing; later the task is woken because
+            // there is something.
+            let may_read = std::mem::replace(&mut self.waits, true) || wire.is_readable(cx);
+            match if may_read { wire.poll_fill(cx) } else { Poll::Pending } {
                 Poll::Ready(Ok(count)) if count > 0 => continue,
                 Poll::Ready(_) => return Poll::Ready(Next::Nothing),
                 Poll::Pending => {}

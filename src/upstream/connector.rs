@@ -216,6 +216,16 @@ impl UpstreamStream {
         }
     }
 
+    /// Whether a read is worth its while: `false` where it is known that nothing has come, and the
+    /// task will be woken. Costs less than a read.
+    pub(super) fn is_readable(&self, cx: &mut Context<'_>) -> bool {
+        match &self.kind {
+            // What is wrong with it is told by the read.
+            Kind::Tcp(stream) => stream.poll_read_ready(cx).is_ready(),
+            Kind::Tls(_) => true,
+        }
+    }
+
     fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn crate::net::Stream> {
         match &mut self.get_mut().kind {
             Kind::Tcp(stream) => Pin::new(stream),
@@ -226,13 +236,19 @@ impl UpstreamStream {
 
 impl AsyncRead for UpstreamStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.pinned().poll_read(cx, buf)
+        match &mut self.get_mut().kind {
+            Kind::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Kind::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+        }
     }
 }
 
 impl AsyncWrite for UpstreamStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.pinned().poll_write(cx, buf)
+        match &mut self.get_mut().kind {
+            Kind::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Kind::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(

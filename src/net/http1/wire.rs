@@ -96,6 +96,11 @@ impl Wire {
         })
     }
 
+    /// See [`Transport::is_readable`].
+    pub(super) fn is_readable(&self, cx: &mut Context<'_>) -> bool {
+        self.io.is_readable(cx)
+    }
+
     /// Reads at most `most` bytes of content, past `input`, which is empty. Empty at the end.
     pub(super) fn poll_content(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>> {
         let mut content = BytesMut::with_capacity(most.min(SCRATCH));
@@ -117,6 +122,9 @@ impl Wire {
         loop {
             let ahead = if switch { self.input.len() >= MAX_EARLY } else { !self.input.is_empty() };
             if ahead {
+                return Poll::Pending;
+            }
+            if !self.is_readable(cx) {
                 return Poll::Pending;
             }
             match ready!(self.poll_fill(cx)) {

@@ -28,6 +28,10 @@ async fn handle(request: Request<Incoming>, call: Call) -> Result<Answer, Infall
             tokio::time::sleep(Duration::from_secs(5)).await;
             answer(StatusCode::OK, "slow")
         }
+        "/waiting" => {
+            call.timer.set(Duration::from_secs(5));
+            answer(StatusCode::OK, "waiting")
+        }
         "/mark" => {
             let marked = request.headers()["authorization"].is_sensitive();
             answer(StatusCode::OK, if marked { "marked" } else { "not marked" })
@@ -156,6 +160,20 @@ async fn an_idle_connection_is_parked_serves_again_and_is_closed_in_the_end() {
         let idle_since = tokio::time::Instant::now();
         assert_eq!(read_to_end(&mut client).await, "");
         assert!(idle_since.elapsed() >= Duration::from_secs(54));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_answer_waited_for_ends_no_idle_connection() {
+    local(async {
+        let server = Server::start().await;
+        let mut client = server.connect().await;
+        client.write_all(b"GET /waiting HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        read_until(&mut client, "waiting").await;
+        let idle_since = tokio::time::Instant::now();
+        assert_eq!(read_to_end(&mut client).await, "");
+        assert!(idle_since.elapsed() >= Duration::from_secs(74));
     })
     .await;
 }

@@ -37,6 +37,8 @@ pub(super) struct Exchange<'a> {
     interim: &'a Interim,
     interims: usize,
     recurring: &'a RefCell<Recurring>,
+    /// The response was not there when it was first looked for.
+    waits: bool,
     /// A byte of a response has come.
     has_read: bool,
     /// What has been read was looked at, and is not a whole head.
@@ -59,6 +61,7 @@ impl<'a> Exchange<'a> {
             interim,
             interims: 0,
             recurring,
+            waits: false,
             has_read: false,
             is_partial: false,
             is_unsent: false,
@@ -132,6 +135,11 @@ impl<'a> Exchange<'a> {
                     return Poll::Ready(Err(NoHead::Malformed(TOO_LONG)));
                 }
                 self.is_partial = true;
+            }
+            // Right behind the request there is nearly always nothing; later the task is woken because
+            // there is something.
+            if !std::mem::replace(&mut self.waits, true) && !wire.is_readable(cx) {
+                return Poll::Pending;
             }
             let came = match ready!(wire.poll_more(cx)) {
                 Ok(came @ 1..) => came,

@@ -104,6 +104,14 @@ impl Wire {
         self.read_size = MIN_READ;
     }
 
+    /// See [`UpstreamStream::is_readable`].
+    pub(super) fn is_readable(&self, cx: &mut Context<'_>) -> bool {
+        match &self.stream {
+            Side::Whole(stream) => stream.is_readable(cx),
+            Side::Shared(_) => true,
+        }
+    }
+
     /// Reads more of a head; the number of bytes, 0 at the stream's end.
     pub(super) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         READ.with_borrow_mut(|scratch| {
