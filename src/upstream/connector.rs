@@ -25,8 +25,9 @@ use crate::config::{Scheme, UpstreamSettings};
 use crate::net::{ClientTls, TlsError, client_tls};
 use crate::telemetry::{Connection, Recorder, Side};
 
-/// What one system call may read of a TLS stream, in bytes. Memory that is not used is not touched.
-const READ_AHEAD: usize = 64 * 1024;
+/// What one system call may read of a TLS stream, in bytes: fewer calls also tell the upstream less
+/// often that there is room again. Memory that is not used is not touched.
+const READ_AHEAD: usize = 256 * 1024;
 
 /// How upstreams are connected to; shared by all threads, made anew when its settings change.
 #[derive(Clone, Debug)]

@@ -16,11 +16,11 @@ use super::fatal::Fatal;
 use super::frame::Code;
 use super::session::Session;
 
-/// What one read takes at first, and at most: it doubles while reads fill it.
-const MIN_READ: usize = 16 * 1024;
-const MAX_READ: usize = 32 * 1024;
-/// Reads before it is others' turn.
-const READS: usize = 16;
+/// What one read takes: a TLS record.
+const READ: usize = 16 * 1024;
+/// Reads before it is others' turn: what they write to their clients is then still in the
+/// processor's cache.
+const READS: usize = 8;
 /// How often all others that are ready go first, before it reads and writes: what they have to send
 /// then goes out in the same write, and more of what the upstream sends comes in with one read.
 /// Where nobody is ready, this takes a fraction of a microsecond.
@@ -127,8 +127,6 @@ where
 #[derive(Default)]
 struct Input {
     bytes: BytesMut,
-    /// Beyond [`MIN_READ`].
-    more: usize,
 }
 
 impl Input {
@@ -137,27 +135,16 @@ impl Input {
         stream: &mut (impl AsyncRead + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let size = MIN_READ + self.more;
         // Content that waits for its reader keeps the memory that it was read into, so that is filled
         // before there is more of it.
-        if self.bytes.capacity() - self.bytes.len() < size / 4 {
-            self.bytes.reserve(size);
+        if self.bytes.capacity() - self.bytes.len() < READ / 4 {
+            self.bytes.reserve(READ);
         }
-        let room = self.bytes.capacity() - self.bytes.len();
-        let outcome = poll_read_buf(Pin::new(stream), cx, &mut self.bytes);
-        if let Poll::Ready(Ok(came)) = outcome {
-            if came == room {
-                self.more = (size * 2).min(MAX_READ) - MIN_READ;
-            } else if came < MIN_READ / 4 {
-                self.more = 0;
-            }
-        }
-        outcome
+        poll_read_buf(Pin::new(stream), cx, &mut self.bytes)
     }
 
     /// Frees what only a busy connection needs.
     fn rest(&mut self) {
-        self.more = 0;
         if self.bytes.is_empty() {
             self.bytes = BytesMut::new();
         }
