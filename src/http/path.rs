@@ -29,12 +29,7 @@ pub struct Unjoinable;
 ///
 /// [`Climb`] where at any point more segments were left than entered.
 pub fn check(rest: &str) -> Result<(), Climb> {
-    // Of a few characters each is looked at sooner than a vector is set up.
-    let is_plain = match rest.as_bytes() {
-        rest if rest.len() < 24 => !rest.iter().any(|byte| matches!(byte, b'.' | b'%' | b'\\')),
-        rest => memchr::memchr3(b'.', b'%', b'\\', rest).is_none(),
-    };
-    if is_plain {
+    if memchr::memchr3(b'.', b'%', b'\\', rest.as_bytes()).is_none() {
         return Ok(());
     }
     let mut depth = 0_usize;

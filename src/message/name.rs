@@ -38,40 +38,41 @@ impl Name {
     pub fn of(text: &[u8]) -> Self {
         let Some(first) = text.first() else { return Self::Other };
         match (text.len(), first | 0x20) {
-            (2, b't') => Self::Te.if_is(text, b"te"),
-            (3, b'v') => Self::Via.if_is(text, b"via"),
-            (4, b'd') => Self::Date.if_is(text, b"date"),
-            (4, b'h') => Self::Host.if_is(text, b"host"),
-            (6, b'c') => Self::Cookie.if_is(text, b"cookie"),
-            (6, b'e') => Self::Expect.if_is(text, b"expect"),
-            (6, b'o') => Self::Origin.if_is(text, b"origin"),
-            (7, b't') => Self::Trailer.if_is(text, b"trailer"),
-            (7, b'u') => Self::Upgrade.if_is(text, b"upgrade"),
-            (8, b'l') => Self::Location.if_is(text, b"location"),
-            (10, b'c') => Self::Connection.if_is(text, b"connection"),
-            (10, b'k') => Self::KeepAlive.if_is(text, b"keep-alive"),
-            (10, b'u') => Self::UserAgent.if_is(text, b"user-agent"),
-            (11, b't') => Self::Traceparent.if_is(text, b"traceparent"),
-            (13, b'a') => Self::Authorization.if_is(text, b"authorization"),
-            (14, b'c') => Self::ContentLength.if_is(text, b"content-length"),
-            (14, b'h') => Self::Http2Settings.if_is(text, b"http2-settings"),
-            (14, b's') => Self::SecFetchSite.if_is(text, b"sec-fetch-site"),
-            (16, b'c') => Self::ContentLocation.if_is(text, b"content-location"),
-            (17, b't') => Self::TransferEncoding.if_is(text, b"transfer-encoding"),
+            (2, b't') => Self::Te.if_is(text),
+            (3, b'v') => Self::Via.if_is(text),
+            (4, b'd') => Self::Date.if_is(text),
+            (4, b'h') => Self::Host.if_is(text),
+            (6, b'c') => Self::Cookie.if_is(text),
+            (6, b'e') => Self::Expect.if_is(text),
+            (6, b'o') => Self::Origin.if_is(text),
+            (7, b't') => Self::Trailer.if_is(text),
+            (7, b'u') => Self::Upgrade.if_is(text),
+            (8, b'l') => Self::Location.if_is(text),
+            (10, b'c') => Self::Connection.if_is(text),
+            (10, b'k') => Self::KeepAlive.if_is(text),
+            (10, b'u') => Self::UserAgent.if_is(text),
+            (11, b't') => Self::Traceparent.if_is(text),
+            (13, b'a') => Self::Authorization.if_is(text),
+            (14, b'c') => Self::ContentLength.if_is(text),
+            (14, b'h') => Self::Http2Settings.if_is(text),
+            (14, b's') => Self::SecFetchSite.if_is(text),
+            (16, b'c') => Self::ContentLocation.if_is(text),
+            (17, b't') => Self::TransferEncoding.if_is(text),
             (6.., b'p') => Self::of_proxy(text),
             _ => Self::Other,
         }
     }
 
-    /// `known`, in lower case and without anything but letters, digits and hyphens, of which no
-    /// other character differs by this bit alone, control characters aside.
-    #[inline]
-    fn if_is<const N: usize>(self, text: &[u8], known: &[u8; N]) -> Self {
-        let Ok(text) = <&[u8; N]>::try_from(text) else { return Self::Other };
-        let mut differing = 0;
-        for (byte, known) in text.iter().zip(known) {
-            differing |= (byte | 0x20) ^ known;
+    /// This one, where `text` is its name, in which there are letters, digits and hyphens alone: no
+    /// other character differs from one of them by the case's bit alone, control characters aside.
+    #[inline(always)]
+    fn if_is(self, text: &[u8]) -> Self {
+        let known = self.text().as_bytes();
+        if text.len() != known.len() {
+            return Self::Other;
         }
+        let differing =
+            text.iter().zip(known).fold(0, |differing, (byte, known)| differing | ((byte | 0x20) ^ known));
         if differing == 0 { self } else { Self::Other }
     }
 
@@ -92,6 +93,7 @@ impl Name {
     }
 
     /// The one name that it stands for, in lower case; empty where it is not [one](Self::is_one).
+    #[inline]
     pub fn text(self) -> &'static str {
         match self {
             Self::Other | Self::Proxy => "",

@@ -67,6 +67,7 @@ pub(super) struct Connection {
     /// Requests that have come.
     count: u32,
     scanner: Scanner,
+    /// For what is waited for between two answers, and lent to each for what that waits for.
     timer: Timer,
     /// `timer` is that of a head which has begun.
     head_timed: bool,

@@ -37,7 +37,8 @@ pub fn give(mut buffer: Vec<u8>) {
     }
 }
 
-/// A copy of `bytes`, whose memory is used again when the last who shares it has dropped it.
+/// A copy of `bytes`, whose memory is used again, by the thread of the last who shares it, when that
+/// one has dropped it.
 pub fn copy(bytes: &[u8]) -> Bytes {
     if bytes.is_empty() || bytes.len() > LARGEST {
         return Bytes::copy_from_slice(bytes);

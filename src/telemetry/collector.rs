@@ -60,7 +60,6 @@ impl Collector {
     /// Nobody can see recent exchanges: records are made for the access log alone.
     pub fn without_page(mut self) -> Self {
         self.allowance = None;
-        self.wanted.want_none();
         self.ask(Instant::now());
         self
     }

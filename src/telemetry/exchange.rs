@@ -184,12 +184,13 @@ impl Exchange {
     #[inline]
     pub(super) fn new(recorder: Arc<Recorder>, id: RequestId, head: &RequestHead, is_wanted: bool) -> Self {
         let started = clock::now().into_std();
+        let shown = is_wanted.then_some(head);
         let record = Finished {
             id,
             started,
             method: head.method.clone(),
-            uri: if is_wanted { head.uri.clone() } else { Uri::default() },
-            host: if is_wanted { head.fields.first_shared(Name::Host) } else { None },
+            uri: shown.map_or_else(Uri::default, |head| head.uri.clone()),
+            host: shown.and_then(|head| head.fields.first_shared(Name::Host)),
             route: RouteId::NONE,
             status: None,
             failed: None,
@@ -198,7 +199,9 @@ impl Exchange {
             timing: Timing::default(),
             received: 0,
             sent: 0,
-            trace: head.fields.first(Name::Traceparent).and_then(TraceId::from_traceparent),
+            trace: shown
+                .and_then(|head| head.fields.first(Name::Traceparent))
+                .and_then(TraceId::from_traceparent),
         };
         let phase = Phase::Own;
         Self { recorder, mark: started, phase, receiving: None, is_wanted, record, of_thread: PhantomData }

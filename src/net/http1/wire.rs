@@ -121,10 +121,7 @@ impl Wire {
         }
         loop {
             let ahead = if switch { self.input.len() >= MAX_EARLY } else { !self.input.is_empty() };
-            if ahead {
-                return Poll::Pending;
-            }
-            if !self.is_readable(cx) {
+            if ahead || !self.is_readable(cx) {
                 return Poll::Pending;
             }
             match ready!(self.poll_fill(cx)) {

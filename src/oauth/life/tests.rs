@@ -120,3 +120,25 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn being_within_a_limit_is_being_younger_than_it() {
+    let clock = Clock::manual(at(NOW));
+    let monotonic = clock.monotonic();
+    // Beginnings that the wall clock has set back from, up to a step and beyond, or that are past.
+    for wall in [-6_000, -5_001, -5_000, -1, 0, 1, 4_000, 10_000] {
+        for passed in [0, 1, 4_000, 10_000] {
+            let began = match u64::try_from(wall) {
+                Ok(ago) => at(NOW) - Duration::from_millis(ago),
+                Err(_) => at(NOW) + Duration::from_millis(i64::unsigned_abs(wall)),
+            };
+            let life =
+                Life::new(began, monotonic.checked_sub(Duration::from_millis(passed)).unwrap(), secs(60));
+            for limit in [0, 1, 2, 4_000, 4_001, 10_000, 10_001, 60_000] {
+                let limit = Duration::from_millis(limit);
+                let expected = life.age(&clock).is_some_and(|age| age < limit);
+                assert_eq!(life.is_within(limit, &clock), expected, "{wall} {passed} {limit:?}");
+            }
+        }
+    }
+}

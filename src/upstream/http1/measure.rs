@@ -1,13 +1,14 @@
 //! The reading of a response as a function of its bytes: for fuzzing, and for tests that cut the
 //! bytes in pieces.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::body::Decoder;
 use super::head::{Framing, Head};
 use super::is_bodiless;
 use crate::message::Recurring;
+use crate::net::spare;
 
 /// What a connection gave for one request.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,9 +40,7 @@ pub fn read_response<'a>(
     let mut interim = Vec::new();
     let mut reading: Option<(ReadResponse, Decoder)> = None;
     for piece in pieces {
-        let mut all = BytesMut::from(unread);
-        all.extend_from_slice(piece);
-        unread = all.freeze();
+        spare::append(&mut unread, piece);
         while reading.is_none() {
             let Some(answer) = Head::take(&mut unread, &mut recurring)? else { break };
             if answer.head.status.is_informational() && answer.head.status != StatusCode::SWITCHING_PROTOCOLS
