@@ -22,6 +22,7 @@ use http::{Method, Version};
 
 use crate::authority::{Authority, Host};
 use crate::config::{Listen, Scheme};
+use crate::hint::seldom;
 use crate::message::{Fields, RequestHead};
 use crate::secret::Secret;
 
@@ -118,6 +119,7 @@ impl Policy {
         routed: impl FnOnce(&Authority) -> bool,
     ) -> Result<Admission, Refusal> {
         if head.method == Method::TRACE {
+            seldom();
             return Err(Refusal::Trace);
         }
         let probe = self.open_to_probes && is_probe(head);
@@ -195,6 +197,7 @@ impl Policy {
     ///
     /// [`Refusal::Misdirected`] where the request is for another authority, and as
     /// [`admit`](Self::admit).
+    #[inline(never)]
     pub fn admit_inside(&self, tunnel: &Tunnel, head: &RequestHead) -> Result<Admission, Refusal> {
         if head.method == Method::TRACE {
             return Err(Refusal::Trace);
@@ -222,9 +225,14 @@ impl Policy {
     /// Whether a request for `host` is one for this listener. The port does not matter: ports
     /// are mapped.
     fn is_own_host(&self, host: &Host, local: Option<IpAddr>) -> bool {
+        host.is_loopback() || self.is_known_host(host, local)
+    }
+
+    /// By the addresses it is bound to and the hosts that are allowed.
+    #[inline(never)]
+    fn is_known_host(&self, host: &Host, local: Option<IpAddr>) -> bool {
         let is = |address: IpAddr| *host == Host::from(address.to_canonical());
-        host.is_loopback()
-            || self.address.is_some_and(|address| is(address.ip()))
+        self.address.is_some_and(|address| is(address.ip()))
             || local.is_some_and(is)
             || self.allowed_hosts.contains(host)
     }
@@ -252,6 +260,7 @@ impl Policy {
 
     fn ask_password(&self, fields: &Fields) -> Result<(), Refusal> {
         if self.closed {
+            seldom();
             return Err(Refusal::AdminClosed);
         }
         let Some(password) = &self.password else { return Ok(()) };

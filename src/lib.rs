@@ -6,6 +6,9 @@
 //! the house to it; `docs/ARCHITECTURE.md` walks through it. The library exists for the binary,
 //! the tests and the benches; it promises no stable API.
 
+// 0: words to the compiler
+pub mod hint;
+
 // 1: vocabulary
 pub mod authority;
 pub mod clock;

@@ -23,6 +23,7 @@ use http_body_util::Full;
 
 use crate::config::Access;
 use crate::guard::{Admission, Admitted, Cors, Form, Tunnel};
+use crate::hint::{apart, seldom};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::{framing, path};
 use crate::message::{Name, Request, RequestHead, Response};
@@ -133,10 +134,9 @@ impl Relay<'_> {
         };
         *cors = admitted.cors().cloned();
         match admitted.form() {
-            // In boxes, so that the requests that are many do not carry the room for those that are few.
-            Form::Connect { .. } => return Box::pin(self.connect(&admitted, client, exchange)).await,
+            Form::Connect { .. } => return apart(|| self.connect(&admitted, client, exchange)).await,
             Form::Absolute { routed: false } => {
-                return Box::pin(forward::pass_on(self, &admitted, head, body, client, exchange)).await;
+                return apart(|| forward::pass_on(self, &admitted, head, body, client, exchange)).await;
             }
             _ => {}
         }
@@ -159,6 +159,7 @@ impl Relay<'_> {
 
         let agreed = rewrite::response(&mut response, &target, &admitted, via);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            seldom();
             return upgrade::bridge(self, response, asked.as_ref(), agreed, client, exchange);
         }
         Ok(Answer::Relayed(response))
@@ -202,6 +203,7 @@ impl Relay<'_> {
         match found {
             Match::Found { target: route, rest_at } => Ok(Target { route, rest_at }),
             Match::MethodNotAllowed { allow } => {
+                seldom();
                 let detail = format!("no route for {path} takes {}", head.method);
                 Err(Problem::new(ProblemKind::MethodNotAllowed, detail).with_allow(allow))
             }
@@ -217,9 +219,8 @@ impl Relay<'_> {
             return Err(error::read_only(route, &head.method));
         }
         let rest = head.uri.path().get(target.rest_at..).unwrap_or_default();
-        path::check(rest).map_err(|climb| Problem::new(ProblemKind::PathClimbs, climb.to_string()))?;
-        framing::check(head.version, &head.fields)
-            .map_err(|error| Problem::new(ProblemKind::Framing, error.to_string()))?;
+        path::check(rest).map_err(error::of_climb)?;
+        framing::check(head.version, &head.fields).map_err(error::of_framing)?;
         if self.worker.surroundings.via.is_loop(&head.fields) {
             return Err(error::looping(route));
         }
@@ -237,7 +238,7 @@ impl Relay<'_> {
         if let Some(exchange) = exchange {
             exchange.waits_for_token();
         }
-        let outcome = Box::pin(source.authorization()).await;
+        let outcome = apart(|| source.authorization()).await;
         if let Some(exchange) = exchange {
             exchange.token_ready();
         }
@@ -263,12 +264,13 @@ impl Relay<'_> {
         if response.status() != StatusCode::UNAUTHORIZED || !source.rejected(authorization.serial) {
             return Ok(response);
         }
+        seldom();
         let Some(body) = replay.body() else { return Ok(response) };
         // Where no other token is to be had, the API's own 401 says more than we could.
-        let Ok(fresh) = Box::pin(source.authorization()).await else { return Ok(response) };
+        let Ok(fresh) = apart(|| source.authorization()).await else { return Ok(response) };
         drop(response);
         head.fields.insert_known(Name::Authorization, fresh.header);
-        Box::pin(self.send_to(origin, head, body, exchange)).await
+        apart(|| self.send_to(origin, head, body, exchange)).await
     }
 
     /// Sends a request once, and notes on the record where the time goes.
@@ -290,8 +292,12 @@ impl Relay<'_> {
         if let Some(exchange) = exchange {
             match &sent {
                 Ok((_, Connecting(took))) => exchange.connecting_took(*took),
-                Err(error) if error.is_connecting() => exchange.connected(),
-                Err(_) => {}
+                Err(error) => {
+                    seldom();
+                    if error.is_connecting() {
+                        exchange.connected();
+                    }
+                }
             }
         }
         let (response, _) = sent.map_err(error::of_upstream)?;

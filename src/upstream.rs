@@ -25,6 +25,7 @@ use std::time::Duration;
 use http::Method;
 
 use self::pool::{Checkout, Connected, Hosts};
+use crate::hint::seldom;
 use crate::message::{Name, RequestHead, Response};
 use crate::net::{Interim, Timer};
 use crate::telemetry::Recorder;
@@ -126,6 +127,7 @@ impl Pool {
                         Ok(response) => return Ok((response, Connecting(connecting))),
                         Err(failure) => failure,
                     };
+                    seldom();
                     if let Some(back) = failure.unsent.filter(|_| unsent < MAX_UNSENT) {
                         unsent += 1;
                         body = back;
@@ -145,6 +147,7 @@ impl Pool {
                         Ok(response) => return Ok((response, Connecting(connecting))),
                         Err(failure) => failure,
                     };
+                    seldom();
                     let again = if let Some(most) = failure.unprocessed {
                         unsent += 1;
                         opened_in_vain += usize::from(!reused);

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FLOORS: &[(u8, &[&str])] = &[
+    (0, &["hint"]),
     (1, &["authority", "clock", "message", "secret"]),
     (2, &["config"]),
     (3, &["http", "keys", "net", "telemetry"]),

@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{Admin, AdminBody};
 use crate::clock;
+use crate::hint::apart;
 use crate::message::{Request, Response};
 use crate::net::{self, Accepted, Call, DrainWatch, Incoming, Listener, Peer, Phase};
 use crate::proxy::{self, Worker};
@@ -136,7 +137,7 @@ async fn connection(worker: Rc<Worker>, accepted: Accepted, tls: Option<TlsAccep
     let peer = Peer { address, local, ..Peer::default() };
     let (transport, peer) = match tls {
         None => (transport, peer),
-        Some(acceptor) => match net::accept_tls(&acceptor, transport, peer).await {
+        Some(acceptor) => match apart(|| net::accept_tls(&acceptor, transport, peer)).await {
             Ok(parts) => parts,
             Err(error) => return tracing::debug!(client = ?address, "no TLS with a client: {error}"),
         },

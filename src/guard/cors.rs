@@ -37,6 +37,8 @@ impl Cors {
 
     /// Lets the page read a response, in place of what the upstream says about origins: the
     /// page's origin is not the upstream's to know.
+    #[cold]
+    #[inline(never)]
     pub fn apply(&self, fields: &mut Fields) {
         fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.origin.clone());
         fields.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
@@ -46,6 +48,8 @@ impl Cors {
 }
 
 impl Preflight {
+    #[cold]
+    #[inline(never)]
     pub(super) fn of(head: &RequestHead, cors: &Cors) -> Option<Self> {
         if head.method != Method::OPTIONS {
             return None;
@@ -61,6 +65,8 @@ impl Preflight {
     }
 
     /// 204: what was asked for is allowed. Whether a route takes it is told when it comes.
+    #[cold]
+    #[inline(never)]
     pub fn into_response(self) -> Response<Full<Bytes>> {
         let mut headers = Fields::new();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.cors.origin);

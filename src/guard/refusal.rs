@@ -52,14 +52,20 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    #[cold]
+    #[inline(never)]
     pub(super) fn host(authority: &Authority) -> Self {
         Self::Host { host: authority.host().to_string() }
     }
 
+    #[cold]
+    #[inline(never)]
     pub(super) fn origin(origin: &[u8]) -> Self {
         Self::Origin { origin: quoted(origin) }
     }
 
+    #[cold]
+    #[inline(never)]
     pub(super) fn site(site: &[u8]) -> Self {
         Self::Site { site: quoted(site) }
     }
@@ -80,6 +86,8 @@ impl Refusal {
 }
 
 impl From<TargetError> for Refusal {
+    #[cold]
+    #[inline(never)]
     fn from(error: TargetError) -> Self {
         match error {
             TargetError::NumericHost(host) => Self::Host { host: host.chars().take(MAX_QUOTED).collect() },
@@ -89,6 +97,8 @@ impl From<TargetError> for Refusal {
 }
 
 impl From<Refusal> for Problem {
+    #[cold]
+    #[inline(never)]
     fn from(refusal: Refusal) -> Self {
         let problem = Self::new(refusal.kind(), refusal.to_string());
         match refusal {

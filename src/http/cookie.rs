@@ -16,7 +16,16 @@ pub fn join(fields: &mut Fields) {
 }
 
 /// Several `Cookie` lines as one; `None` where there is one, or none.
+#[inline]
 pub fn joined(fields: &Fields) -> Option<Vec<u8>> {
+    if !fields.may_have_any(Name::Cookie.bit()) {
+        return None;
+    }
+    join_lines(fields)
+}
+
+#[inline(never)]
+fn join_lines(fields: &Fields) -> Option<Vec<u8>> {
     fields.all(Name::Cookie).nth(1)?;
     let lines: Vec<&[u8]> = fields.all(Name::Cookie).collect();
     Some(lines.join(&b"; "[..]))

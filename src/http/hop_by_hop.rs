@@ -42,6 +42,11 @@ pub fn strip(fields: &mut Fields, direction: Direction) -> Option<Upgrade> {
     if !fields.may_have_any(HOP_BY_HOP) {
         return None;
     }
+    strip_some(fields, direction)
+}
+
+#[inline(never)]
+fn strip_some(fields: &mut Fields, direction: Direction) -> Option<Upgrade> {
     let mut upgrade = None;
     if fields.has(Name::Connection) {
         let nominated: Vec<HeaderName> = nominated(fields).collect();

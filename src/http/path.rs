@@ -32,6 +32,11 @@ pub fn check(rest: &str) -> Result<(), Climb> {
     if memchr::memchr3(b'.', b'%', b'\\', rest.as_bytes()).is_none() {
         return Ok(());
     }
+    check_segments(rest)
+}
+
+#[inline(never)]
+fn check_segments(rest: &str) -> Result<(), Climb> {
     let mut depth = 0_usize;
     let mut segment = Segment::Empty;
     // Whether something between the last real slash and here has been entered.

@@ -54,6 +54,11 @@ impl Via {
     /// Whether the message has been through this process before. Ask before hop-by-hop fields
     /// are stripped: a `Connection` line can name `Via`.
     pub fn is_loop(&self, fields: &Fields) -> bool {
+        fields.may_have_any(Name::Via.bit()) && self.stands_in(fields)
+    }
+
+    #[inline(never)]
+    fn stands_in(&self, fields: &Fields) -> bool {
         let pseudonym = self.pseudonym.as_bytes();
         fields.list(Name::Via).any(|member| {
             let mut words = member.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());

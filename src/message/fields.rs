@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::{Line, Name};
+use crate::hint::seldom;
 
 /// Room, without memory of its own, for what a proxy puts on a message.
 const USUAL_OWN: usize = 2;
@@ -98,6 +99,7 @@ impl Fields {
         lines.chain(own.iter().filter(move |own| own.known == name).map(|own| own.value.as_bytes()))
     }
 
+    #[inline]
     pub fn has(&self, name: Name) -> bool {
         self.first(name).is_some()
     }
@@ -105,7 +107,13 @@ impl Fields {
     /// The first value of a field.
     #[inline]
     pub fn first(&self, name: Name) -> Option<&[u8]> {
-        if self.may_have_any(name.bit()) { self.all(name).next() } else { None }
+        if self.may_have_any(name.bit()) { self.find(name) } else { None }
+    }
+
+    // Out of line, here and below: most fields that are asked for are not there.
+    #[inline(never)]
+    fn find(&self, name: Name) -> Option<&[u8]> {
+        self.all(name).next()
     }
 
     /// The only value of a field that may not be repeated (RFC 9110 §5.3).
@@ -118,6 +126,11 @@ impl Fields {
         if !self.may_have_any(name.bit()) {
             return Ok(None);
         }
+        self.find_only(name)
+    }
+
+    #[inline(never)]
+    fn find_only(&self, name: Name) -> Result<Option<&[u8]>, Repeated> {
         only(self.all(name))
     }
 
@@ -158,12 +171,18 @@ impl Fields {
     }
 
     /// Removes all lines of a field.
+    #[inline]
     pub fn remove(&mut self, name: Name) {
         if self.may_have_any(name.bit()) {
-            self.lines.retain(|line| line.name != name);
-            self.own.retain(|own| own.known != name);
-            self.names &= !name.bit();
+            self.drop_all(name);
         }
+    }
+
+    #[inline(never)]
+    fn drop_all(&mut self, name: Name) {
+        self.lines.retain(|line| line.name != name);
+        self.own.retain(|own| own.known != name);
+        self.names &= !name.bit();
     }
 
     /// Removes all lines of a field of any name.
@@ -232,6 +251,7 @@ impl Fields {
             if line.is_plain {
                 run = start..end;
             } else {
+                seldom();
                 run = 0..0;
                 write_line(out, line.name_in(head), line.value_in(head));
             }

@@ -37,6 +37,16 @@ impl Recurring {
         {
             return Ok(Some((known.line.moved(0, start), start + known.text.len())));
         }
+        self.find_anew(index, head, start)
+    }
+
+    #[inline(never)]
+    fn find_anew(
+        &mut self,
+        index: usize,
+        head: &[u8],
+        start: usize,
+    ) -> Result<Option<(Line, usize)>, BadLine> {
         let found = Line::find(head, start)?;
         if let Some((line, next)) = found {
             self.remember(index, line.moved(start, 0), &head[start..next]);

@@ -45,6 +45,7 @@ use super::spare;
 use super::timer::Timer;
 use super::transport::Transport;
 use super::upgrade::{self, OnUpgrade, Upgraded};
+use crate::hint::seldom;
 use crate::message::{Request, RequestHead, Response};
 
 pub(super) use self::body::Http1Body;
@@ -132,19 +133,29 @@ impl Connection {
             });
             let (request, call, asked, switch) = match next.await {
                 Next::Request(request, head) => self.request(request, head),
-                Next::Refused(refusal, is_head) => self.stand_in(refusal, is_head),
+                Next::Refused(refusal, is_head) => {
+                    seldom();
+                    self.stand_in(refusal, is_head)
+                }
                 Next::Http2 => {
+                    seldom();
                     let (io, early) = self.wire.borrow_mut().take();
                     return End::Http2(io, early);
                 }
-                Next::Nothing => return End::Closed,
+                Next::Nothing => {
+                    seldom();
+                    return End::Closed;
+                }
             };
             let refused = call.refusal.is_some();
             let answer = {
                 let answer = std::pin::pin!(handler(request, call));
                 self.answer(answer, turns, switch.is_some()).await
             };
-            let Some(response) = answer else { return End::Closed };
+            let Some(response) = answer else {
+                seldom();
+                return End::Closed;
+            };
             let closing = refused || turns.is_draining();
             let stays = self.respond(response, asked, closing, switch, turns).await;
             // Whatever the answer was still waiting for.
@@ -172,18 +183,23 @@ impl Connection {
             let may_read = std::mem::replace(&mut self.waits, true) || wire.is_readable(cx);
             match if may_read { wire.poll_fill(cx) } else { Poll::Pending } {
                 Poll::Ready(Ok(count)) if count > 0 => continue,
-                Poll::Ready(_) => return Poll::Ready(Next::Nothing),
+                Poll::Ready(_) => {
+                    seldom();
+                    return Poll::Ready(Next::Nothing);
+                }
                 Poll::Pending => {}
             }
             // What may still become the preface of HTTP/2 has begun, too, and was not scanned.
             let begun = self.scanner.has_begun() || (self.count == 0 && wire.input.has_remaining());
             if begun && !self.head_timed {
+                seldom();
                 self.head_timed = true;
                 self.timer.set(self.patience.head);
             } else if !self.timer.is_set() {
                 self.timer.set(self.patience.idle);
             }
             ready!(self.timer.poll_passed(cx));
+            seldom();
             if !begun {
                 return Poll::Ready(Next::Nothing);
             }
@@ -217,6 +233,8 @@ impl Connection {
     }
 
     /// Something to call the handler with where there is no request.
+    #[cold]
+    #[inline(never)]
     fn stand_in(&self, refusal: Refusal, is_head: bool) -> Started {
         let method = if is_head { Method::HEAD } else { Method::GET };
         let head = RequestHead { method, ..RequestHead::default() };
@@ -243,13 +261,16 @@ impl Connection {
                 return Poll::Ready(outcome.map_err(|error| log(&*error.into())).ok());
             }
             if turns.poll_cut(cx) {
+                seldom();
                 return Poll::Ready(None);
             }
             let mut wire = self.wire.borrow_mut();
             if let Some(interim) = self.waiting.take() {
+                seldom();
                 wire.push_small(&interim);
             }
             if wire.waiting_to_go() > 0 && wire.poll_write_all(cx).is_ready() {
+                seldom();
                 let _ = wire.poll_flush(cx);
             }
             wire.poll_gone(cx, switch).map(|()| None)
@@ -263,6 +284,7 @@ type Started = (Request<Incoming>, Call, Asked, Option<oneshot::Sender<Upgraded>
 /// What stands at the start of the input; `None` where more is needed to know.
 fn judge(wire: &mut Wire, scanner: &mut Scanner, first: bool) -> Option<Next> {
     if first {
+        seldom();
         let known = wire.input.len().min(PREFACE.len());
         if wire.input[..known] == PREFACE[..known] {
             return (known == PREFACE.len()).then_some(Next::Http2);
@@ -289,6 +311,8 @@ fn judge(wire: &mut Wire, scanner: &mut Scanner, first: bool) -> Option<Next> {
     })
 }
 
+#[cold]
+#[inline(never)]
 fn log(error: &(dyn std::error::Error + 'static)) {
     tracing::debug!(error, "a handler failed");
 }

@@ -23,6 +23,7 @@ use super::patience::Patience;
 use super::timer::Timer;
 use super::transport::Transport;
 use super::upgrade::OnUpgrade;
+use crate::hint::apart;
 use crate::message::{Fields, Request, Response};
 
 /// From the connection's start to the end of its TLS handshake.
@@ -147,8 +148,7 @@ pub async fn serve_with<F, R, B, E>(
             End::Http2(io, early) => (io, early),
         }
     };
-    // In a box, since it is large and most connections are not of this kind.
-    Box::pin(http2::serve(io, early, peer, patience, handler, &mut turns)).await;
+    apart(|| http2::serve(io, early, peer, patience, handler, &mut turns)).await;
 }
 
 /// The phases of the drain that concern a connection.

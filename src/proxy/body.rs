@@ -10,6 +10,7 @@ use http_body_util::Full;
 
 use super::error;
 use super::{Answer, Problem};
+use crate::hint::seldom;
 use crate::http::hop_by_hop;
 use crate::message::Response;
 use crate::telemetry::{Exchange, Failed};
@@ -45,8 +46,12 @@ pub(super) fn respond(
             }
             response.map(Kind::Upstream)
         }
-        Ok(Answer::Own(response)) => response.map(Kind::Own),
+        Ok(Answer::Own(response)) => {
+            seldom();
+            response.map(Kind::Own)
+        }
         Err(problem) => {
+            seldom();
             let id = match &mut exchange {
                 Some(exchange) => {
                     let failed = error::failed(problem.kind());
@@ -103,6 +108,7 @@ impl HttpBody for Body {
         match &mut frame {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
+                    seldom();
                     hop_by_hop::strip_trailers(trailers);
                     // Nothing comes behind them, so nobody asks again.
                     self.ended = true;
@@ -112,6 +118,7 @@ impl HttpBody for Body {
                 }
             }
             Poll::Ready(Some(Err(error))) => {
+                seldom();
                 if let Some(exchange) = &mut self.exchange {
                     exchange.fail(Failed::Upstream, Some(error.to_string().into()));
                 }

@@ -1,4 +1,5 @@
-//! From the errors of the floors below to [`Problem`]s: what a client is told, in one place.
+//! From the errors of the floors below to [`Problem`]s: what a client is told, in one place, out of
+//! the way of what succeeds.
 
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use ::http::Method;
 use super::Problem;
 use crate::authority::Authority;
 use crate::config::Route;
+use crate::http::framing::FramingError;
+use crate::http::path::{Climb, Unjoinable};
 use crate::http::problem::{self, MaskinportenError, ProblemKind};
 use crate::net::Refusal;
 use crate::oauth::{Failure, Language, TokenError};
@@ -15,6 +18,8 @@ use crate::telemetry::Failed;
 use crate::upstream::{ClientFault, ProxyProblem, TlsProblem, UpstreamError};
 
 /// Bytes that were no request.
+#[cold]
+#[inline(never)]
 pub(super) fn of_refusal(refusal: Refusal) -> Problem {
     let kind = match refusal {
         Refusal::TargetTooLong => ProblemKind::UriTooLong,
@@ -25,6 +30,26 @@ pub(super) fn of_refusal(refusal: Refusal) -> Problem {
     Problem::new(kind, refusal.to_string())
 }
 
+#[cold]
+#[inline(never)]
+pub(super) fn of_climb(climb: Climb) -> Problem {
+    Problem::new(ProblemKind::PathClimbs, climb.to_string())
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn of_join(error: Unjoinable) -> Problem {
+    Problem::new(ProblemKind::UriTooLong, error.to_string())
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn of_framing(error: FramingError) -> Problem {
+    Problem::new(ProblemKind::Framing, error.to_string())
+}
+
+#[cold]
+#[inline(never)]
 pub(super) fn of_claim(error: ClaimError) -> Problem {
     let kind = match error {
         ClaimError::NotAllowed { .. } => ProblemKind::ClaimNotAllowed,
@@ -34,6 +59,8 @@ pub(super) fn of_claim(error: ClaimError) -> Problem {
 }
 
 /// 502 where a person must mend something, 503 where it passes.
+#[cold]
+#[inline(never)]
 pub(super) fn of_token(failure: &Failure) -> Problem {
     let error = &failure.error;
     let fix = error.fix(Language::English);
@@ -59,6 +86,8 @@ pub(super) fn of_token(failure: &Failure) -> Problem {
     }
 }
 
+#[cold]
+#[inline(never)]
 pub(super) fn of_upstream(error: UpstreamError) -> Problem {
     let kind = match &error {
         UpstreamError::Dns { .. } | UpstreamError::NoAddress { .. } => ProblemKind::UpstreamDns,
@@ -103,6 +132,8 @@ pub(super) fn of_upstream(error: UpstreamError) -> Problem {
     Problem::new(kind, detail)
 }
 
+#[cold]
+#[inline(never)]
 pub(super) fn read_only(route: &Route, method: &Method) -> Problem {
     Problem::new(
         ProblemKind::ReadOnly,
@@ -118,6 +149,8 @@ pub(super) fn read_only(route: &Route, method: &Method) -> Problem {
     )
 }
 
+#[cold]
+#[inline(never)]
 pub(super) fn no_route(state: &State, authority: Option<&Authority>, path: &str) -> Problem {
     let place = match authority {
         Some(authority) => format!("no route's upstream covers {path} on {authority}"),
@@ -137,6 +170,8 @@ pub(super) fn no_route(state: &State, authority: Option<&Authority>, path: &str)
     Problem::new(ProblemKind::NoRoute, format!("{place}{listed}"))
 }
 
+#[cold]
+#[inline(never)]
 pub(super) fn looping(route: &Route) -> Problem {
     Problem::new(
         ProblemKind::Loop,

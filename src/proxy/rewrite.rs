@@ -3,11 +3,11 @@
 use ::http::Version;
 use ::http::uri::{PathAndQuery, Uri};
 
-use super::{Problem, Target};
+use super::{Problem, Target, error};
 use crate::config::Route;
 use crate::guard::{Admitted, Form};
+use crate::hint::seldom;
 use crate::http::hop_by_hop::{self, Direction, Upgrade};
-use crate::http::problem::ProblemKind;
 use crate::http::via::Via;
 use crate::http::{cookie, location, path};
 use crate::message::{Fields, Name, RequestHead, Response};
@@ -35,8 +35,7 @@ pub(super) fn request(
             &root
         }
     };
-    let joined = path::join(&route.upstream.path, asked, target.rest_at)
-        .map_err(|error| Problem::new(ProblemKind::UriTooLong, error.to_string()))?;
+    let joined = path::join(&route.upstream.path, asked, target.rest_at).map_err(error::of_join)?;
     match joined {
         Some(joined) => head.uri = Uri::from(joined),
         None if head.uri.authority().is_some() => head.uri = Uri::from(asked.clone()),
@@ -57,6 +56,7 @@ pub(super) fn request(
     // Last, so that nothing that the client sent can take it away again.
     head.fields.insert_known(Name::Authorization, authorization.header.clone());
     if let Some(upgrade) = &upgrade {
+        seldom();
         upgrade.put_on(&mut head.fields);
     }
     Ok(upgrade)
@@ -82,6 +82,7 @@ pub(super) fn response(
 /// absolute form on the upstream's own name, over plain http.
 fn turn(fields: &mut Fields, name: Name, route: &Route, admitted: &Admitted) {
     let Some(value) = fields.first(name) else { return };
+    seldom();
     let by_upstream = matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled);
     let path = if by_upstream { &route.upstream.path } else { &route.path };
     if let Some(turned) = location::rewrite(value, &route.upstream, path, &admitted.base()) {

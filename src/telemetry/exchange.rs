@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::metrics::RouteId;
 use super::recorder::Recorder;
 use crate::clock;
+use crate::hint::seldom;
 use crate::message::{Name, RequestHead};
 
 /// The identifier of an exchange in answers, log and status page: thirteen characters, unique
@@ -263,6 +264,8 @@ impl Exchange {
     }
 
     /// Who is at fault, and what the client was told of it. The first call counts.
+    #[cold]
+    #[inline(never)]
     pub fn fail(&mut self, failed: Failed, detail: Option<Box<str>>) {
         if self.record.failed.is_none() {
             self.record.failed = Some(failed);
@@ -306,9 +309,11 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         // In its body, an exchange has nothing left that is counted.
         if self.phase != Phase::Body {
+            seldom();
             self.end_phase(clock::now().into_std());
         }
         if self.record.status.is_none() {
+            seldom();
             self.record.failed.get_or_insert(Failed::Client);
         }
         let (mark, in_body, receiving) = (self.mark, self.phase == Phase::Body, &self.receiving);

@@ -41,6 +41,7 @@ use super::origin::Origin;
 use super::pool::Host;
 use super::response::ResponseBody;
 use crate::clock;
+use crate::hint::seldom;
 use crate::message::{Name, RequestHead, Response};
 use crate::net::Timer;
 
@@ -63,6 +64,8 @@ pub(super) struct Failure {
 }
 
 impl From<UpstreamError> for Failure {
+    #[cold]
+    #[inline(never)]
     fn from(error: UpstreamError) -> Self {
         Self { error, unsent: None, died: false }
     }
@@ -131,6 +134,7 @@ impl Http1 {
         let has_length = head.fields.has(Name::ContentLength);
         let respond = |body| Ok(Response { head, body });
         if status == StatusCode::SWITCHING_PROTOCOLS {
+            seldom();
             let asked = request.fields.has(Name::Upgrade) && exchange.upload().is_done();
             let parts = self.wire.into_parts().filter(|_| asked);
             let (stream, early) =
@@ -166,6 +170,7 @@ impl Http1 {
 
 impl Http1 {
     /// Sends the rest of the request from a task of its own.
+    #[inline(never)]
     fn go_on(self, mut upload: Upload) -> (Box<Self>, Option<JoinHandle<()>>) {
         let (wire, shared) = self.wire.share();
         let task = tokio::task::spawn_local(async move {

@@ -17,6 +17,7 @@ use super::http2::Http2;
 use super::origin::Origin;
 use crate::clock;
 use crate::config::Scheme;
+use crate::hint::{apart, seldom};
 use crate::message::Recurring;
 use crate::telemetry::{Recorder, Side};
 
@@ -112,6 +113,11 @@ impl Hosts {
         {
             return Rc::clone(host);
         }
+        self.another(connector, origin)
+    }
+
+    #[inline(never)]
+    fn another(&self, connector: &Connector, origin: &Origin) -> Rc<Host> {
         let key = || Key { connector: connector.id(), origin: origin.clone() };
         let make = || Rc::new(Host::new(self.recorder.clone()));
         let host = self.hosts.borrow_mut().entry(key()).or_insert_with(make).clone();
@@ -171,23 +177,23 @@ impl Host {
         if !fresh && let Some(connection) = self.pooled(http1_only) {
             return Ok(Checkout { connection, reused: true, took: Duration::ZERO });
         }
-        let began = Instant::now();
-        let (connection, reused) = Box::pin(self.wait_for_one(connector, origin, http1_only, fresh)).await?;
-        Ok(Checkout { connection, reused, took: began.elapsed() })
+        apart(|| self.wait_for_one(connector, origin, http1_only, fresh)).await
     }
 
-    /// Opens a connection, or gets one that somebody else has opened in the meantime (`true`).
+    /// Opens a connection, or gets one that somebody else has opened in the meantime.
     async fn wait_for_one(
         &self,
         connector: &Connector,
         origin: &Origin,
         http1_only: bool,
         fresh: bool,
-    ) -> Result<(Connected, bool), UpstreamError> {
+    ) -> Result<Checkout, UpstreamError> {
+        let began = Instant::now();
+        let got = |connection, reused| Checkout { connection, reused, took: began.elapsed() };
         let shares =
             origin.scheme() == Scheme::Https && !http1_only && self.protocol.get() != Some(Protocol::Http1);
         if !shares {
-            return Ok((self.open(connector, origin, http1_only).await?, false));
+            return Ok(got(self.open(connector, origin, http1_only).await?, false));
         }
         let after = connector.connect_timeout();
         let turn = tokio::time::timeout(after, self.opening.lock())
@@ -196,12 +202,12 @@ impl Host {
         // Somebody else may have opened one in the meantime. If it turned out to be HTTP/1, the
         // others need not wait for each other.
         if let Some(found) = self.pooled(http1_only).filter(|_| !fresh) {
-            return Ok((found, true));
+            return Ok(got(found, true));
         }
         if self.protocol.get() == Some(Protocol::Http1) {
             drop(turn);
         }
-        Ok((self.open(connector, origin, http1_only).await?, false))
+        Ok(got(self.open(connector, origin, http1_only).await?, false))
     }
 
     fn pooled(&self, http1_only: bool) -> Option<Connected> {
@@ -215,6 +221,7 @@ impl Host {
                 return Some(Connected::Http2(only.clone()));
             }
             if !http2.is_empty() {
+                seldom();
                 http2.retain(|connection| connection.is_usable() || !connection.is_idle());
                 let full = http2.len() >= MAX_HTTP2;
                 let usable = http2
@@ -231,6 +238,7 @@ impl Host {
             if connection.is_alive() {
                 return Some(Connected::Http1(connection));
             }
+            seldom();
         }
         None
     }

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::head::Head;
 use super::wire::{COPIED, Wire};
+use crate::hint::seldom;
 use crate::message::{Fields, Name, ResponseHead, decimal, write_line as field};
 use crate::net::spare;
 
@@ -100,6 +101,7 @@ pub(super) fn head(
         _ => true,
     });
     if !head.fields.has(Name::Date) {
+        seldom();
         field(out, "date", httpdate::fmt_http_date(std::time::SystemTime::now()).as_bytes());
     }
 
@@ -116,6 +118,7 @@ pub(super) fn head(
         field(out, "content-length", exact.to_string().as_bytes());
         Sending::Length(exact)
     } else if asked.http_10 {
+        seldom();
         *close = true;
         Sending::ToClose
     } else {
@@ -124,9 +127,12 @@ pub(super) fn head(
     };
     if switches {
         // `Connection` is the handler's.
+        seldom();
     } else if *close {
+        seldom();
         field(out, "connection", b"close");
     } else if asked.http_10 {
+        seldom();
         field(out, "connection", b"keep-alive");
     }
     out.extend_from_slice(b"\r\n");

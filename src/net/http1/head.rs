@@ -4,6 +4,7 @@
 //! judged in their order, and the first bad one decides.
 
 use super::Refusal;
+use crate::hint::seldom;
 use crate::message::{self, BadLine, Line, Name};
 
 /// The longest head that is read, in bytes, its final empty line included.
@@ -121,9 +122,11 @@ impl Scanner {
 
     fn check_size(&self, len: usize) -> Result<(), Refusal> {
         if !self.begun && len - self.line_start > MAX_REQUEST_LINE {
+            seldom();
             return Err(Refusal::TargetTooLong);
         }
         if len > MAX_HEAD {
+            seldom();
             return Err(Refusal::HeadTooLarge);
         }
         Ok(())
@@ -135,6 +138,7 @@ impl Scanner {
             if self.begun {
                 return Ok(true);
             }
+            seldom();
             self.leading += 1;
             return if self.leading > MAX_LEADING_LINES { Err(Refusal::RequestLine) } else { Ok(false) };
         }
@@ -144,6 +148,7 @@ impl Scanner {
         }
         self.fields += 1;
         if self.fields > MAX_FIELDS {
+            seldom();
             return Err(Refusal::HeadTooLarge);
         }
         self.field_line(head, start, end).map(|()| false)
@@ -154,19 +159,30 @@ impl Scanner {
         let first = memchr::memchr(b' ', line).ok_or(Refusal::RequestLine)?;
         let last = memchr::memrchr(b' ', line).ok_or(Refusal::RequestLine)?;
         if first == last {
+            seldom();
             return Err(Refusal::RequestLine);
         }
         let (method, target, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
         // A fragment is never sent (RFC 9112 §3.2); whoever cut it off would ask for another target.
         let target_holds = !target.is_empty() && target.iter().all(|b| IN_TARGET[usize::from(*b)]);
         if method.is_empty() || !method.iter().all(|b| message::is_token(*b)) || !target_holds {
+            seldom();
             return Err(Refusal::RequestLine);
         }
         match version {
             b"HTTP/1.1" => {}
-            b"HTTP/1.0" => self.http_10 = true,
-            _ if version.starts_with(b"HTTP/") => return Err(Refusal::Version),
-            _ => return Err(Refusal::RequestLine),
+            b"HTTP/1.0" => {
+                seldom();
+                self.http_10 = true;
+            }
+            _ => {
+                seldom();
+                return Err(if version.starts_with(b"HTTP/") {
+                    Refusal::Version
+                } else {
+                    Refusal::RequestLine
+                });
+            }
         }
         self.connect = method == b"CONNECT";
         self.request_line = RequestLine { start, method_end: start + first, target_end: start + last };
@@ -174,11 +190,7 @@ impl Scanner {
     }
 
     fn field_line(&mut self, head: &[u8], start: usize, end: usize) -> Result<(), Refusal> {
-        let line = Line::read(head, start, end, true).map_err(|bad| match bad {
-            BadLine::Folded => Refusal::Folded,
-            BadLine::Name => Refusal::FieldName,
-            BadLine::Value => Refusal::FieldValue,
-        })?;
+        let line = Line::read(head, start, end, true).map_err(of_line)?;
         let value = line.value_in(head);
         match line.name() {
             Name::Te => self.takes_trailers |= has_member(value, b"trailers"),
@@ -230,6 +242,7 @@ impl Scanner {
 
     fn finish(&self, len: usize) -> Result<Head, Refusal> {
         if self.hosts > 1 || (self.hosts == 0 && !self.http_10) {
+            seldom();
             return Err(Refusal::Host);
         }
         let body = match (self.chunked, self.content_length) {
@@ -238,6 +251,7 @@ impl Scanner {
             (false, length) => Framing::Length(length.unwrap_or(0)),
         };
         if self.connect && body != Framing::Length(0) {
+            seldom();
             return Err(Refusal::ConnectBody);
         }
         Ok(Head {
@@ -250,6 +264,16 @@ impl Scanner {
             expects_continue: self.expects_continue && !self.http_10,
             takes_trailers: self.takes_trailers && !self.http_10,
         })
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn of_line(bad: BadLine) -> Refusal {
+    match bad {
+        BadLine::Folded => Refusal::Folded,
+        BadLine::Name => Refusal::FieldName,
+        BadLine::Value => Refusal::FieldValue,
     }
 }
 

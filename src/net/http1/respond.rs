@@ -13,6 +13,7 @@ use super::Connection;
 use super::encode::{self, Asked, Sending};
 use super::linger;
 use super::wire::{Reading, Wire};
+use crate::hint::{apart, seldom};
 use crate::message::Response;
 use crate::net::serve::Turns;
 use crate::net::upgrade::Upgraded;
@@ -63,6 +64,7 @@ impl Connection {
         let sending = {
             let mut wire = self.wire.borrow_mut();
             if let Some(interim) = self.waiting.take() {
+                seldom();
                 wire.push_small(&interim);
             }
             self.waiting.answered(self.count);
@@ -79,12 +81,14 @@ impl Connection {
         let outcome = poll_fn(|cx| {
             let outcome = writing.poll(cx, body.as_mut(), &self.wire);
             if outcome.is_pending() && turns.poll_cut(cx) {
+                seldom();
                 return Poll::Ready(Outcome::Lost);
             }
             outcome
         })
         .await;
         if outcome != Outcome::Sent {
+            seldom();
             if to_close {
                 // A plain close could be taken for the body's end.
                 self.wire.borrow().abort();
@@ -92,6 +96,7 @@ impl Connection {
             return false;
         }
         if switches {
+            seldom();
             if let Some(switch) = switch {
                 let (io, early) = self.wire.borrow_mut().take();
                 // Where nobody waits for it, it closes.
@@ -101,7 +106,7 @@ impl Connection {
         }
         let whole = matches!(self.wire.borrow().reading, Reading::Done);
         if close || !whole {
-            linger::close(&self.wire, !whole).await;
+            apart(|| linger::close(&self.wire, !whole)).await;
             return false;
         }
         true
@@ -127,15 +132,18 @@ impl Writing {
             }
             let mut wire = wire.borrow_mut();
             if ready!(wire.poll_write_all(cx)).is_err() {
+                seldom();
                 return Poll::Ready(Outcome::Lost);
             }
             if !pending && !self.ended {
                 continue;
             }
             if ready!(wire.poll_flush(cx)).is_err() {
+                seldom();
                 return Poll::Ready(Outcome::Lost);
             }
             if self.broken {
+                seldom();
                 return Poll::Ready(Outcome::Broken);
             }
             if self.ended {
@@ -171,9 +179,13 @@ impl Writing {
                         }
                         None
                     }
-                    Err(frame) => frame.into_trailers().ok(),
+                    Err(frame) => {
+                        seldom();
+                        frame.into_trailers().ok()
+                    }
                 },
                 Some(Err(error)) => {
+                    seldom();
                     tracing::debug!(error = &*error.into(), "a response's body broke off");
                     (self.ended, self.broken) = (true, true);
                     return false;

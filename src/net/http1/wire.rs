@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::BadChunk;
+use crate::hint::seldom;
 use crate::net::chunked::Chunked;
 use crate::net::patience::Patience;
 use crate::net::spare;
@@ -141,6 +142,14 @@ impl Wire {
 
     /// Reads over what has come of a body that nobody wants; whether that was all of it.
     pub(super) fn skip_body(&mut self) -> bool {
+        if matches!(self.reading, Reading::Done) {
+            return true;
+        }
+        self.skip_rest()
+    }
+
+    #[inline(never)]
+    fn skip_rest(&mut self) -> bool {
         match &mut self.reading {
             Reading::Done => return true,
             Reading::Length(left) => {
@@ -195,6 +204,7 @@ impl Wire {
             let outcome = self.poll_write_some(cx);
             let written = ready!(self.bound(cx, outcome))?;
             if written == 0 {
+                seldom();
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.dirty = true;
@@ -260,6 +270,7 @@ impl Wire {
             self.write_deadline.clear();
             return outcome;
         }
+        seldom();
         if !self.write_deadline.is_set() {
             self.write_deadline.set(self.patience.body);
         }

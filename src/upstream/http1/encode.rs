@@ -4,6 +4,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Version};
 use http_body::Body;
 
+use crate::hint::seldom;
 use crate::http::cookie;
 use crate::message::{Name, RequestHead, decimal, write_line as line};
 use crate::net::spare;
@@ -46,6 +47,7 @@ pub(super) fn encode(
     out.push(b' ');
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     if !target.starts_with('/') && target != "*" {
+        seldom();
         // `http://host?query` has no path; origin-form must (RFC 9112 §3.2.1).
         out.push(b'/');
     }
@@ -59,6 +61,7 @@ pub(super) fn encode(
     let mut is_writable = true;
     let cookies = cookie::joined(&head.fields);
     if let Some(cookies) = &cookies {
+        seldom();
         line(&mut out, &COOKIE, cookies);
     }
     head.fields.write(&mut out, |name, value| match name {
@@ -78,11 +81,15 @@ pub(super) fn encode(
         _ => true,
     });
     if !is_writable {
+        seldom();
         return Err(UNWRITABLE);
     }
     let framing = match (is_empty, announced, body.size_hint().exact()) {
         // What was announced would be looked for in the next request.
-        (true, Some(1..), _) => return Err(UNWRITABLE),
+        (true, Some(1..), _) => {
+            seldom();
+            return Err(UNWRITABLE);
+        }
         (true, announced, _) => {
             if announced.is_none() && head.version == Version::HTTP_2 && announces_body(&head.method) {
                 // HTTP/2 has other means to say so (RFC 9110 §8.6).

@@ -11,6 +11,7 @@ use super::Failure;
 use super::head::{Fault, Head, MAX_HEAD, TOO_LONG};
 use super::upload::{self, Upload};
 use super::wire::Wire;
+use crate::hint::seldom;
 use crate::message::{Name, Recurring};
 use crate::net::Interim;
 use crate::upstream::body::{GoAhead, Replay};
@@ -95,6 +96,7 @@ impl<'a> Exchange<'a> {
                 }
                 _ => return Poll::Ready(Ok(answer)),
             }
+            seldom();
             self.interims += 1;
             if self.interims > MAX_INTERIM {
                 return Poll::Ready(Err(NoHead::Malformed("it has more than 32 interim responses")));
@@ -111,15 +113,20 @@ impl<'a> Exchange<'a> {
         match self.upload.poll(stream, cx) {
             Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
             Poll::Ready(Err(upload::Fault::Upstream(error))) if self.upload.written() == 0 => {
+                seldom();
                 // A TLS session may have sent some of what it has not taken as a whole.
                 self.is_unsent = !stream.is_tls();
                 Err(NoHead::Closed(error))
             }
             Poll::Ready(Err(upload::Fault::Upstream(error))) => {
+                seldom();
                 self.broken = Some(error);
                 Ok(())
             }
-            Poll::Ready(Err(fault)) => Err(NoHead::Client(fault)),
+            Poll::Ready(Err(fault)) => {
+                seldom();
+                Err(NoHead::Client(fault))
+            }
         }
     }
 
@@ -131,6 +138,7 @@ impl<'a> Exchange<'a> {
                 {
                     return Poll::Ready(Ok(head));
                 }
+                seldom();
                 if wire.unread.len() >= MAX_HEAD {
                     return Poll::Ready(Err(NoHead::Malformed(TOO_LONG)));
                 }
@@ -144,6 +152,7 @@ impl<'a> Exchange<'a> {
             let came = match ready!(wire.poll_more(cx)) {
                 Ok(came @ 1..) => came,
                 other => {
+                    seldom();
                     let end = other.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
                     return Poll::Ready(Err(NoHead::Closed(self.broken.take().unwrap_or(end))));
                 }
@@ -157,6 +166,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     pub(super) fn failure(
         self,
         reason: NoHead,

@@ -3,6 +3,7 @@
 use bytes::{Buf, Bytes};
 use http::{StatusCode, Version};
 
+use crate::hint::seldom;
 use crate::message::{BadLine, Fields, Line, Name, Recurring, ResponseHead, decimal, is_control};
 
 /// Bytes of a response's head.
@@ -42,7 +43,7 @@ impl Head {
         let mut at = 0;
         let (start, end) = loop {
             match next_line(all, &mut at) {
-                Some((start, end)) if start == end => {}
+                Some((start, end)) if start == end => seldom(),
                 Some(line) => break line,
                 None => return incomplete(all),
             }
@@ -62,12 +63,10 @@ impl Head {
                 _ => count += 1,
             }
             if count > MAX_FIELDS {
+                seldom();
                 return Err("it has more than 100 header fields");
             }
-            let found = recurring.find(count - 1, all, at).map_err(|bad| match bad {
-                BadLine::Folded | BadLine::Name => "invalid header name",
-                BadLine::Value => "invalid header value",
-            })?;
+            let found = recurring.find(count - 1, all, at).map_err(of_line)?;
             let Some((line, next)) = found else { return incomplete(all) };
             at = next;
             if seen.field(all, &line) {
@@ -75,6 +74,7 @@ impl Head {
             }
         };
         if end > MAX_HEAD {
+            seldom();
             return Err(TOO_LONG);
         }
         let (framing, persists) = (seen.framing(all)?, seen.persists());
@@ -85,8 +85,19 @@ impl Head {
     }
 }
 
+#[cold]
+#[inline(never)]
+fn of_line(bad: BadLine) -> Fault {
+    match bad {
+        BadLine::Folded | BadLine::Name => "invalid header name",
+        BadLine::Value => "invalid header value",
+    }
+}
+
 pub(super) const TOO_LONG: Fault = "its head is longer than 64 KiB";
 
+#[cold]
+#[inline(never)]
 fn incomplete(bytes: &[u8]) -> Result<Option<Head>, Fault> {
     // What cannot become a response need not be waited for.
     let begun = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
@@ -112,11 +123,17 @@ fn next_line(bytes: &[u8], at: &mut usize) -> Option<(usize, usize)> {
 /// RFC 9112 §4: `HTTP-version SP status-code SP [reason-phrase]`; the space ahead of no reason is
 /// often left out.
 fn status_line(line: &[u8]) -> Result<(bool, StatusCode, &[u8]), Fault> {
-    let rest = line.strip_prefix(START).ok_or(NO_VERSION)?;
+    let Some(rest) = line.strip_prefix(START) else {
+        seldom();
+        return Err(NO_VERSION);
+    };
     let (http11, rest) = match rest {
         [b'1', b' ', rest @ ..] => (true, rest),
         [b'0', b' ', rest @ ..] => (false, rest),
-        _ => return Err(NO_VERSION),
+        _ => {
+            seldom();
+            return Err(NO_VERSION);
+        }
     };
     let (code, rest) = rest.split_at_checked(3).ok_or("invalid status line")?;
     let status = StatusCode::from_bytes(code).map_err(|_| "its status is not a number from 100 to 999")?;
@@ -126,6 +143,7 @@ fn status_line(line: &[u8]) -> Result<(bool, StatusCode, &[u8]), Fault> {
         _ => return Err("invalid status line"),
     };
     if reason.iter().any(|byte| is_control(*byte)) {
+        seldom();
         return Err("invalid status line");
     }
     Ok((http11, status, reason))
@@ -152,6 +170,7 @@ impl Seen {
         match line.name() {
             Name::ContentLength => {
                 if let Some(length) = &self.length {
+                    seldom();
                     self.lengths_differ |= length.value_in(head) != value;
                     return false;
                 }
@@ -167,6 +186,7 @@ impl Seen {
                 return false;
             }
             Name::Connection => {
+                seldom();
                 let mut others = false;
                 for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                     let (close, keep_alive) =
@@ -187,6 +207,7 @@ impl Seen {
     fn framing(&self, head: &[u8]) -> Result<Framing, Fault> {
         if self.codings > 0 {
             if self.length.is_some() {
+                seldom();
                 return Err("it has both Content-Length and Transfer-Encoding");
             }
             if self.codings > 1 || !self.is_chunked {
@@ -201,6 +222,7 @@ impl Seen {
         let number =
             decimal(length.value_in(head)).ok_or("its Content-Length is not one plain decimal number")?;
         if self.lengths_differ {
+            seldom();
             return Err("it has differing Content-Length fields");
         }
         Ok(Framing::Length(number))
