@@ -133,10 +133,7 @@ impl Connection {
             });
             let (request, call, asked, switch) = match next.await {
                 Next::Request(request, head) => self.request(request, head),
-                Next::Refused(refusal, is_head) => {
-                    seldom();
-                    self.stand_in(refusal, is_head)
-                }
+                Next::Refused(refusal, is_head) => self.stand_in(refusal, is_head),
                 Next::Http2 => {
                     seldom();
                     let (io, early) = self.wire.borrow_mut().take();

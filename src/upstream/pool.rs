@@ -221,7 +221,6 @@ impl Host {
                 return Some(Connected::Http2(only.clone()));
             }
             if !http2.is_empty() {
-                seldom();
                 http2.retain(|connection| connection.is_usable() || !connection.is_idle());
                 let full = http2.len() >= MAX_HTTP2;
                 let usable = http2

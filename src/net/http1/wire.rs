@@ -270,7 +270,6 @@ impl Wire {
             self.write_deadline.clear();
             return outcome;
         }
-        seldom();
         if !self.write_deadline.is_set() {
             self.write_deadline.set(self.patience.body);
         }

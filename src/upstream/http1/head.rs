@@ -123,13 +123,9 @@ fn next_line(bytes: &[u8], at: &mut usize) -> Option<(usize, usize)> {
 /// RFC 9112 §4: `HTTP-version SP status-code SP [reason-phrase]`; the space ahead of no reason is
 /// often left out.
 fn status_line(line: &[u8]) -> Result<(bool, StatusCode, &[u8]), Fault> {
-    let Some(rest) = line.strip_prefix(START) else {
-        seldom();
-        return Err(NO_VERSION);
-    };
-    let (http11, rest) = match rest {
-        [b'1', b' ', rest @ ..] => (true, rest),
-        [b'0', b' ', rest @ ..] => (false, rest),
+    let (http11, rest) = match line.strip_prefix(START) {
+        Some([b'1', b' ', rest @ ..]) => (true, rest),
+        Some([b'0', b' ', rest @ ..]) => (false, rest),
         _ => {
             seldom();
             return Err(NO_VERSION);
