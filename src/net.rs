@@ -15,6 +15,7 @@ mod listener;
 mod patience;
 mod serve;
 pub mod spare;
+pub mod tcp;
 mod timer;
 mod tls;
 mod transport;

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+use super::tcp;
 
 /// Both directions of a stream of bytes, wherever it comes from.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -50,6 +52,26 @@ impl Transport {
         }
     }
 
+    /// As `poll_read`, to the start of `buffer`; the number of bytes.
+    #[inline]
+    pub(super) fn poll_read_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => tcp::poll_read(stream, cx, buffer),
+            other => other.poll_read_other(cx, buffer),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_read_other(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut read = ReadBuf::new(buffer);
+        ready!(Pin::new(self).poll_read(cx, &mut read))?;
+        Poll::Ready(Ok(read.filled().len()))
+    }
+
     fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn Stream> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream),
@@ -73,7 +95,7 @@ impl AsyncRead for Transport {
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tcp(stream) => tcp::poll_write(stream, cx, buf),
             other => Pin::new(other).pinned().poll_write(cx, buf),
         }
     }

@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
@@ -22,7 +22,7 @@ use super::error::{TlsProblem, UpstreamError};
 use super::origin::Origin;
 use super::outbound::{BadProxyVariable, Outbound};
 use crate::config::{Scheme, UpstreamSettings};
-use crate::net::{ClientTls, TlsError, client_tls};
+use crate::net::{ClientTls, TlsError, client_tls, tcp};
 use crate::telemetry::{Connection, Recorder, Side};
 
 /// What one system call may read of a TLS stream, in bytes: fewer calls also tell the upstream less
@@ -227,6 +227,23 @@ impl UpstreamStream {
         }
     }
 
+    /// As `poll_read`, to the start of `buffer`; the number of bytes.
+    #[inline]
+    pub(super) fn poll_read_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.kind {
+            Kind::Tcp(stream) => tcp::poll_read(stream, cx, buffer),
+            Kind::Tls(stream) => {
+                let mut read = ReadBuf::new(buffer);
+                ready!(Pin::new(stream.as_mut()).poll_read(cx, &mut read))?;
+                Poll::Ready(Ok(read.filled().len()))
+            }
+        }
+    }
+
     fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn crate::net::Stream> {
         match &mut self.get_mut().kind {
             Kind::Tcp(stream) => Pin::new(stream),
@@ -247,7 +264,7 @@ impl AsyncRead for UpstreamStream {
 impl AsyncWrite for UpstreamStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().kind {
-            Kind::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Kind::Tcp(stream) => tcp::poll_write(stream, cx, buf),
             Kind::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
         }
     }

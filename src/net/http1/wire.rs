@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 
 use super::BadChunk;
 use crate::hint::seldom;
@@ -88,12 +88,12 @@ impl Wire {
     }
 
     /// Reads what there is, to the end of `input`; the number of bytes, 0 at the end.
+    #[inline(always)]
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         SPACE.with_borrow_mut(|space| {
-            let mut buf = ReadBuf::new(space);
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
-            spare::append(&mut self.input, buf.filled());
-            Poll::Ready(Ok(buf.filled().len()))
+            let count = ready!(self.io.poll_read_to(cx, space))?;
+            spare::append(&mut self.input, &space[..count]);
+            Poll::Ready(Ok(count))
         })
     }
 
@@ -113,7 +113,17 @@ impl Wire {
     ///
     /// What it sends meanwhile stays for later, unread where that is possible; behind a request
     /// that may `switch` the protocol, some of it is read, since it may well be sent there.
+    #[inline(always)]
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>, switch: bool) -> Poll<()> {
+        let is_ahead = !matches!(self.reading, Reading::Done) || !self.input.is_empty();
+        if !is_ahead && !self.is_readable(cx) {
+            return Poll::Pending;
+        }
+        self.poll_ahead(cx, switch)
+    }
+
+    #[inline(never)]
+    fn poll_ahead(&mut self, cx: &mut Context<'_>, switch: bool) -> Poll<()> {
         if !matches!(self.reading, Reading::Done) {
             if self.owned {
                 self.waiting = Some(cx.waker().clone());
@@ -174,6 +184,7 @@ impl Wire {
     }
 
     /// Content to be written behind all the rest.
+    #[inline(always)]
     pub(super) fn push(&mut self, data: Bytes) {
         if self.queue.is_empty() && data.len() <= COPIED {
             self.out.extend_from_slice(&data);
@@ -199,6 +210,7 @@ impl Wire {
     }
 
     /// Writes all that waits; gives up where the client takes nothing for too long.
+    #[inline(always)]
     pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !(self.out.is_empty() && self.queue.is_empty()) {
             let outcome = self.poll_write_some(cx);
@@ -213,11 +225,16 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    #[inline(always)]
     fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.io);
         if self.queue.is_empty() {
-            return io.poll_write(cx, &self.out);
+            return Pin::new(&mut self.io).poll_write(cx, &self.out);
         }
+        self.poll_write_pieces(cx)
+    }
+
+    #[inline(never)]
+    fn poll_write_pieces(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut pieces = [IoSlice::new(&[]); PIECES];
         let mut count = 0;
         let all = std::iter::once(&self.out[..]).chain(self.queue.iter().map(|piece| &piece[..]));
@@ -225,18 +242,26 @@ impl Wire {
             *slot = IoSlice::new(piece);
             count += 1;
         }
-        io.poll_write_vectored(cx, &pieces[..count])
+        Pin::new(&mut self.io).poll_write_vectored(cx, &pieces[..count])
     }
 
-    fn written(&mut self, mut count: usize) {
-        let of_out = count.min(self.out.len());
-        if of_out == self.out.len() {
-            // Given back, since an idle connection needs none.
-            spare::give(std::mem::take(&mut self.out));
-        } else {
-            self.out.drain(..of_out);
+    #[inline(always)]
+    fn written(&mut self, count: usize) {
+        if count < self.out.len() {
+            seldom();
+            self.out.drain(..count);
+            return;
         }
-        count -= of_out;
+        let of_queue = count - self.out.len();
+        // Given back, since an idle connection needs none.
+        spare::give(std::mem::take(&mut self.out));
+        if of_queue > 0 {
+            self.written_of_queue(of_queue);
+        }
+    }
+
+    #[inline(never)]
+    fn written_of_queue(&mut self, mut count: usize) {
         self.queued -= count;
         while count > 0 {
             let Some(piece) = self.queue.front_mut() else { return };
@@ -265,16 +290,23 @@ impl Wire {
         self.bound(cx, outcome)
     }
 
+    #[inline(always)]
     fn bound<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.write_deadline.clear();
             return outcome;
         }
+        self.poll_too_long(cx).map(Err)
+    }
+
+    /// Ready when the client has taken nothing for too long.
+    #[inline(never)]
+    fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if !self.write_deadline.is_set() {
             self.write_deadline.set(self.patience.body);
         }
         ready!(self.write_deadline.poll_passed(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client has read nothing for 60 s")))
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client has read nothing for 60 s"))
     }
 
     /// Takes the stream away, with what came on it and was not looked at.

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use crate::net::spare;
@@ -115,11 +114,9 @@ impl Wire {
     /// Reads more of a head; the number of bytes, 0 at the stream's end.
     pub(super) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         READ.with_borrow_mut(|scratch| {
-            let mut read = ReadBuf::new(scratch);
-            ready!(self.poll_read(cx, &mut read))?;
-            let came = read.filled();
-            spare::append(&mut self.unread, came);
-            Poll::Ready(Ok(came.len()))
+            let count = ready!(self.poll_read(cx, scratch))?;
+            spare::append(&mut self.unread, &scratch[..count]);
+            Poll::Ready(Ok(count))
         })
     }
 
@@ -169,15 +166,21 @@ impl Wire {
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, read: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match &mut self.stream {
-            Side::Whole(stream) => Pin::new(stream).poll_read(cx, read),
-            Side::Shared(shared) => Pin::new(&mut shared.for_reader(cx)?.stream).poll_read(cx, read),
+            Side::Whole(stream) => stream.poll_read_to(cx, buffer),
+            Side::Shared(shared) => shared.poll_read(cx, buffer),
         }
     }
 }
 
 impl Shared {
+    #[inline(never)]
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.for_reader(cx)?.stream.poll_read_to(cx, buffer)
+    }
+
     fn for_reader(&self, cx: &Context<'_>) -> io::Result<std::cell::RefMut<'_, Both>> {
         let mut both = self.0.borrow_mut();
         if both.cut {
