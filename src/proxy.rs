@@ -30,15 +30,15 @@ use crate::message::{Name, Request, RequestHead, Response};
 use crate::net::{Call, DrainWatch, Incoming, OnUpgrade, Patience};
 use crate::oauth::{Authorization, TokenSource};
 use crate::routing::Match;
-use crate::state::{Live, RouteState, State, Surroundings};
+use crate::state::{Live, Remembered, RouteState, State, Surroundings};
 use crate::telemetry::{Exchange, Recorder};
-use crate::upstream::{Connecting, Origin, Pool, RequestBody, ResponseBody};
+use crate::upstream::{Connecting, Origin, Pool, RequestBody, ResponseBody, UpstreamError};
 
 pub use self::body::Body;
 
 /// What a worker thread has to itself.
 pub struct Worker {
-    live: Arc<Live>,
+    live: Remembered,
     surroundings: Arc<Surroundings>,
     recorder: Arc<Recorder>,
     drain: DrainWatch,
@@ -132,7 +132,10 @@ impl Relay<'_> {
             Admission::Request(admitted) => admitted,
             Admission::Preflight(preflight) => return Ok(Answer::Own(preflight.into_response())),
         };
-        *cors = admitted.cors().cloned();
+        if let Some(asked) = admitted.cors() {
+            seldom();
+            *cors = Some(asked.clone());
+        }
         match admitted.form() {
             Form::Connect { .. } => return apart(|| self.connect(&admitted, client, exchange)).await,
             Form::Absolute { routed: false } => {
@@ -147,12 +150,22 @@ impl Relay<'_> {
         }
         self.check(&target, head)?;
 
-        let source = target.route.source(&head.fields).map_err(error::of_claim)?;
-        let authorization = self.authorize(&source, exchange).await?;
+        let by_request;
+        let source = match target.route.identities.fixed() {
+            Some(source) => source,
+            None => {
+                by_request = target.route.source(&head.fields).map_err(error::of_claim)?;
+                &by_request
+            }
+        };
+        let authorization = self.authorize(source, exchange).await?;
 
         let via = &self.worker.surroundings.via;
         let asked = rewrite::request(head, &target, &authorization, via)?;
-        let mut response = self.send(&target, head, body, &source, &authorization, exchange).await?;
+        let claims = target.route.config.claim_headers().cloned();
+        let body = RequestBody::streaming(body).without_trailers(claims);
+        let had = Some((source, &authorization));
+        let mut response = self.send(&target.route.origin, head, body, had, exchange).await?;
         if let Some(exchange) = exchange {
             exchange.head_arrived();
         }
@@ -245,63 +258,63 @@ impl Relay<'_> {
         outcome.map_err(|failure| error::of_token(&failure))
     }
 
-    /// Sends the request; once more, with a new token, where the API refuses the one that it had
-    /// and the body is still held.
+    /// Sends the request, and notes on the record where the time goes. Once more, with a new token,
+    /// where the API refuses the one that it `had` and the body is still held.
     async fn send(
         &self,
-        target: &Target<'_>,
-        head: &mut RequestHead,
-        body: Incoming,
-        source: &Arc<TokenSource>,
-        authorization: &Authorization,
-        exchange: &mut Option<Box<Exchange>>,
-    ) -> Result<Response<ResponseBody>, Problem> {
-        let origin = &target.route.origin;
-        let claims = target.route.config.claim_headers().cloned();
-        let body = RequestBody::streaming(body).without_trailers(claims);
-        let replay = body.replay();
-        let response = self.send_to(origin, head, body, exchange).await?;
-        if response.status() != StatusCode::UNAUTHORIZED || !source.rejected(authorization.serial) {
-            return Ok(response);
-        }
-        seldom();
-        let Some(body) = replay.body() else { return Ok(response) };
-        // Where no other token is to be had, the API's own 401 says more than we could.
-        let Ok(fresh) = apart(|| source.authorization()).await else { return Ok(response) };
-        drop(response);
-        head.fields.insert_known(Name::Authorization, fresh.header);
-        apart(|| self.send_to(origin, head, body, exchange)).await
-    }
-
-    /// Sends a request once, and notes on the record where the time goes.
-    async fn send_to(
-        &self,
         origin: &Origin,
-        head: &RequestHead,
+        head: &mut RequestHead,
         body: RequestBody,
+        mut had: Option<(&Arc<TokenSource>, &Authorization)>,
         exchange: &mut Option<Box<Exchange>>,
     ) -> Result<Response<ResponseBody>, Problem> {
-        if let Some(exchange) = exchange {
-            exchange.sending(body.received());
-        }
+        let Call { interim, timer, .. } = self.call;
         let connector = &self.state.way_out.connector;
         let patience = self.worker.surroundings.patience;
-        let body = body.within(patience.body);
-        let Call { interim, timer, .. } = self.call;
-        let sent = self.worker.pool.send(connector, origin, head, body, interim, timer).await;
-        if let Some(exchange) = exchange {
-            match &sent {
-                Ok((_, Connecting(took))) => exchange.connecting_took(*took),
-                Err(error) => {
-                    seldom();
-                    if error.is_connecting() {
-                        exchange.connected();
-                    }
-                }
+        let mut body = body.within(patience.body);
+        let replay = body.replay();
+        let response = loop {
+            if let Some(exchange) = exchange {
+                exchange.sending(body.received());
+            }
+            let sent = self.worker.pool.send(connector, origin, head, body, interim, timer).await;
+            if let Some(exchange) = exchange {
+                note_connecting(exchange, &sent);
+            }
+            let (response, _) = sent.map_err(error::of_upstream)?;
+            if response.status() != StatusCode::UNAUTHORIZED {
+                break response;
+            }
+            seldom();
+            let Some((source, rejected)) = had.take() else { break response };
+            if !source.rejected(rejected.serial) {
+                break response;
+            }
+            let Some(held) = replay.body() else { break response };
+            // Where no other token is to be had, the API's own 401 says more than we could.
+            let Ok(fresh) = apart(|| source.authorization()).await else { break response };
+            drop(response);
+            head.fields.insert_known(Name::Authorization, fresh.header);
+            body = held;
+        };
+        Ok(response.map(|body| body.within(patience.body)))
+    }
+}
+
+/// Notes on the record how long it took to get a connection.
+#[inline(always)]
+fn note_connecting(
+    exchange: &mut Exchange,
+    sent: &Result<(Response<ResponseBody>, Connecting), UpstreamError>,
+) {
+    match sent {
+        Ok((_, Connecting(took))) => exchange.connecting_took(*took),
+        Err(error) => {
+            seldom();
+            if error.is_connecting() {
+                exchange.connected();
             }
         }
-        let (response, _) = sent.map_err(error::of_upstream)?;
-        Ok(response.map(|body| body.within(patience.body)))
     }
 }
 
@@ -332,7 +345,7 @@ impl Worker {
         drain: DrainWatch,
     ) -> Self {
         let pool = Pool::counted(Arc::clone(&recorder));
-        Self { live, surroundings, recorder, drain, pool }
+        Self { live: Remembered::new(live), surroundings, recorder, drain, pool }
     }
 
     pub fn recorder(&self) -> &Arc<Recorder> {

@@ -29,7 +29,7 @@ use crate::upstream::{Connector, ConnectorError, Origin, UnusableName};
 
 pub use self::identity::{ClaimError, Identities, Template};
 pub use self::keys::load as load_key;
-pub use self::live::Live;
+pub use self::live::{Live, Remembered};
 
 /// Leaves that are held at once; each costs a few kilobytes.
 const LEAVES: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");

@@ -52,7 +52,7 @@ pub(super) async fn pass_on(
         asked.put_on(&mut head.fields);
     }
     let body = RequestBody::streaming(body);
-    let mut response = relay.send_to(&origin, head, body, exchange).await?;
+    let mut response = relay.send(&origin, head, body, None, exchange).await?;
     if let Some(exchange) = exchange {
         exchange.head_arrived();
     }
