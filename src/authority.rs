@@ -62,6 +62,7 @@ impl Authority {
     /// # Errors
     ///
     /// Why the text is no authority.
+    #[inline(always)]
     pub fn parse_again(text: &[u8]) -> Result<Self, AuthorityError> {
         LAST.with_borrow_mut(|last| {
             if let Some((known, authority)) = last

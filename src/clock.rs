@@ -10,6 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use pin_project_lite::pin_project;
 
+use crate::hint::seldom;
+
 thread_local! {
     /// What the monotonic clock said in this turn; `None` outside of turns.
     static TURN: Cell<Option<Option<tokio::time::Instant>>> = const { Cell::new(None) };
@@ -48,16 +50,25 @@ impl<F: Future> Future for InTurns<F> {
 
 /// The monotonic clock, for time limits and for telling how long something took: within a turn of
 /// a task that is [`in_turns`] it stands still.
+#[inline]
 pub fn now() -> tokio::time::Instant {
     match TURN.get() {
         Some(Some(now)) => now,
-        Some(None) => {
-            let now = tokio::time::Instant::now();
-            TURN.set(Some(Some(now)));
-            now
+        turn => {
+            seldom();
+            read(turn.is_some())
         }
-        None => tokio::time::Instant::now(),
     }
+}
+
+/// Reads the clock, for the rest of the turn where there is one.
+#[inline(never)]
+fn read(in_turn: bool) -> tokio::time::Instant {
+    let now = tokio::time::Instant::now();
+    if in_turn {
+        TURN.set(Some(Some(now)));
+    }
+    now
 }
 
 /// A source of both clocks. Sleeping is tokio's business (`tokio::time::pause` in tests); this

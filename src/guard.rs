@@ -144,7 +144,24 @@ impl Policy {
     }
 
     /// What a target means on this listener: whom the request is for, under which scheme.
+    #[inline(always)]
     fn place(
+        &self,
+        target: Target,
+        probe: bool,
+        local: Option<IpAddr>,
+        routed: impl FnOnce(&Authority) -> bool,
+    ) -> Result<(Form, Scheme, Authority), Refusal> {
+        match target {
+            Target::Own { form, authority: Some(authority) } if authority.host().is_loopback() => {
+                Ok((form, self.scheme, authority))
+            }
+            other => self.place_other(other, probe, local, routed),
+        }
+    }
+
+    #[inline(never)]
+    fn place_other(
         &self,
         target: Target,
         probe: bool,
@@ -258,12 +275,20 @@ impl Policy {
         }
     }
 
+    #[inline(always)]
     fn ask_password(&self, fields: &Fields) -> Result<(), Refusal> {
         if self.closed {
             seldom();
             return Err(Refusal::AdminClosed);
         }
-        let Some(password) = &self.password else { return Ok(()) };
+        match &self.password {
+            None => Ok(()),
+            Some(password) => self.compare_password(fields, password),
+        }
+    }
+
+    #[inline(never)]
+    fn compare_password(&self, fields: &Fields, password: &Secret<String>) -> Result<(), Refusal> {
         match self.service {
             Service::Proxy { .. } if password::proxy(fields, password) => Ok(()),
             Service::Proxy { .. } => Err(Refusal::ProxyPassword),

@@ -94,6 +94,7 @@ impl<T> RouteTable<T> {
 
     /// Finds the entry for a request. `path` is the request's without its query; `host` is
     /// `None` where it is not known, and then only entries for every host match.
+    #[inline(always)]
     pub fn find(&self, host: Option<&Host>, path: &str, method: &Method) -> Match<'_, T> {
         let mut some_match = false;
         for node in self.nodes_of(path) {
@@ -120,6 +121,7 @@ impl<T> RouteTable<T> {
             .filter(move |node| contains(&node.prefix, path))
     }
 
+    #[inline(never)]
     fn allowed(&self, host: Option<&Host>, path: &str) -> Vec<Method> {
         let mut allowed = Vec::new();
         let leaves = self.nodes_of(path).flat_map(|node| node.leaves(host));

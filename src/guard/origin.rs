@@ -24,6 +24,7 @@ impl Origins {
 
     /// Refuses what a page of a foreign origin made; `scheme` and `authority` are the request's
     /// own origin. A [`Cors`] where an allowed origin asks.
+    #[inline(always)]
     pub(super) fn judge(
         &self,
         fields: &Fields,

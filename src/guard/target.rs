@@ -73,6 +73,7 @@ pub fn connect_target(text: &str) -> Result<Authority, TargetError> {
 }
 
 impl Target {
+    #[inline(always)]
     pub(super) fn read(head: &RequestHead) -> Result<Self, TargetError> {
         let host = head.fields.single(Name::Host).map_err(|_| TargetError::SeveralHosts)?;
         let uri = &head.uri;
@@ -83,8 +84,15 @@ impl Target {
         if head.method == Method::CONNECT {
             return Self::connect(uri, host);
         }
-        match (uri.scheme_str(), uri.authority()) {
-            (None, None) => Self::own(head, host),
+        if uri.scheme().is_none() && uri.authority().is_none() {
+            return Self::own(head, host);
+        }
+        Self::absolute(head, host)
+    }
+
+    #[inline(never)]
+    fn absolute(head: &RequestHead, host: Option<&[u8]>) -> Result<Self, TargetError> {
+        match (head.uri.scheme_str(), head.uri.authority()) {
             (Some(scheme), Some(authority)) => {
                 let scheme = match scheme {
                     "http" => Scheme::Http,
@@ -109,6 +117,7 @@ impl Target {
         }
     }
 
+    #[inline(always)]
     fn own(head: &RequestHead, host: Option<&[u8]>) -> Result<Self, TargetError> {
         let form = own_form(head)?;
         let Some(host) = host else {
@@ -125,6 +134,7 @@ impl Target {
         }
     }
 
+    #[inline(never)]
     fn connect(uri: &Uri, host: Option<&[u8]>) -> Result<Self, TargetError> {
         let authority = uri.authority().ok_or(TargetError::Connect)?;
         // `CONNECT http://host:80/`, and the extended CONNECT of HTTP/2 (RFC 8441).

@@ -6,6 +6,7 @@ use crate::message::{Fields, Name};
 
 /// Joins several `Cookie` lines into one with `; ` (RFC 9113 §8.2.3). One line, or none, stays
 /// as it is.
+#[inline(never)]
 pub fn join(fields: &mut Fields) {
     let Some(joined) = joined(fields) else { return };
     let mut joined = HeaderValue::from_bytes(&joined)

@@ -36,7 +36,14 @@ pub enum Framing {
 /// # Errors
 ///
 /// Everything that two readers could understand differently, repeated lines that agree included.
+#[inline(always)]
 pub fn check(version: Version, fields: &Fields) -> Result<Framing, FramingError> {
+    let named = Name::ContentLength.bit() | Name::TransferEncoding.bit();
+    if fields.may_have_any(named) { stated(version, fields) } else { Ok(Framing::Unstated) }
+}
+
+#[inline(never)]
+fn stated(version: Version, fields: &Fields) -> Result<Framing, FramingError> {
     let length = fields.single(Name::ContentLength).map_err(|_| FramingError::ContentLength)?;
     let coding = fields.single(Name::TransferEncoding).map_err(|_| FramingError::TransferEncoding)?;
     match (length, coding) {

@@ -78,7 +78,16 @@ pub fn join(
     if base == matched && slash.is_empty() && request.as_str().starts_with('/') {
         return Ok(None);
     }
-    let query = request.query();
+    put_together(base, slash, rest, request.query()).map(Some)
+}
+
+#[inline(never)]
+fn put_together(
+    base: &str,
+    slash: &str,
+    rest: &str,
+    query: Option<&str>,
+) -> Result<PathAndQuery, Unjoinable> {
     let length = base.len() + slash.len() + rest.len() + query.map_or(0, |query| 1 + query.len());
     let mut joined = String::with_capacity(length);
     joined.extend([base, slash, rest]);
@@ -86,7 +95,7 @@ pub fn join(
         joined.push('?');
         joined.push_str(query);
     }
-    PathAndQuery::from_maybe_shared(Bytes::from(joined)).map(Some).map_err(|_| Unjoinable)
+    PathAndQuery::from_maybe_shared(Bytes::from(joined)).map_err(|_| Unjoinable)
 }
 
 /// What a segment amounts to, as far as it has been read.

@@ -66,7 +66,7 @@ impl Line {
     }
 
     /// The line that begins at `start` and ends where `head` does.
-    #[inline]
+    #[inline(always)]
     fn new(head: &[u8], start: usize, colon: usize, crlf: bool) -> Self {
         let value = &head[colon + 1..];
         let (from, to) = match value {

@@ -95,31 +95,34 @@ impl Name {
     /// The one name that it stands for, in lower case; empty where it is not [one](Self::is_one).
     #[inline]
     pub fn text(self) -> &'static str {
-        match self {
-            Self::Other | Self::Proxy => "",
-            Self::Authorization => "authorization",
-            Self::Connection => "connection",
-            Self::ContentLength => "content-length",
-            Self::ContentLocation => "content-location",
-            Self::Cookie => "cookie",
-            Self::Date => "date",
-            Self::Expect => "expect",
-            Self::Host => "host",
-            Self::Http2Settings => "http2-settings",
-            Self::KeepAlive => "keep-alive",
-            Self::Location => "location",
-            Self::Origin => "origin",
-            Self::ProxyAuthorization => "proxy-authorization",
-            Self::ProxyStatus => "proxy-status",
-            Self::SecFetchSite => "sec-fetch-site",
-            Self::Te => "te",
-            Self::Traceparent => "traceparent",
-            Self::Trailer => "trailer",
-            Self::TransferEncoding => "transfer-encoding",
-            Self::Upgrade => "upgrade",
-            Self::UserAgent => "user-agent",
-            Self::Via => "via",
-        }
+        // In the order of the variants.
+        const TEXTS: [&str; Name::Via as usize + 1] = [
+            "",
+            "authorization",
+            "connection",
+            "content-length",
+            "content-location",
+            "cookie",
+            "date",
+            "expect",
+            "host",
+            "http2-settings",
+            "keep-alive",
+            "location",
+            "origin",
+            "",
+            "proxy-authorization",
+            "proxy-status",
+            "sec-fetch-site",
+            "te",
+            "traceparent",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "user-agent",
+            "via",
+        ];
+        TEXTS[self as usize]
     }
 
     /// Whether it stands for one name alone.

@@ -204,6 +204,7 @@ impl Connection {
         }
     }
 
+    #[inline(always)]
     fn request(&mut self, request: Box<RequestHead>, head: Head) -> Started {
         let asked = Asked::new(&request.method, &head);
         let mut wire = self.wire.borrow_mut();

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::hint::seldom;
+
 /// Buffers that a thread keeps, and the memory that one of them has.
 const MOST: usize = 64;
 const SMALLEST: usize = 1024;
@@ -18,6 +20,7 @@ thread_local! {
 pub fn take(room: usize) -> Vec<u8> {
     let mut buffer = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
     if buffer.capacity() < room {
+        seldom();
         buffer = Vec::with_capacity(room.max(SMALLEST));
     }
     buffer
@@ -41,6 +44,7 @@ pub fn give(mut buffer: Vec<u8>) {
 /// one has dropped it.
 pub fn copy(bytes: &[u8]) -> Bytes {
     if bytes.is_empty() || bytes.len() > LARGEST {
+        seldom();
         return Bytes::copy_from_slice(bytes);
     }
     let mut buffer = take(bytes.len());
@@ -53,6 +57,7 @@ pub fn append(bytes: &mut Bytes, more: &[u8]) {
     if bytes.is_empty() {
         *bytes = copy(more);
     } else if !more.is_empty() {
+        seldom();
         let mut all = BytesMut::from(std::mem::take(bytes));
         all.extend_from_slice(more);
         *bytes = all.freeze();

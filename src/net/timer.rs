@@ -67,11 +67,17 @@ impl Deadline {
     }
 
     /// Ready, once, when the deadline has passed; pending as long as none is set.
+    #[inline]
     pub fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(due) = self.due else { return Poll::Pending };
         if self.is_watched(due, cx.waker()) {
             return Poll::Pending;
         }
+        self.watch(due, cx)
+    }
+
+    #[inline(never)]
+    fn watch(&mut self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if sleep.deadline() > due {
             sleep.as_mut().reset(due);

@@ -50,6 +50,7 @@ impl Life {
     }
 
     /// Whether less than `limit` of the life has passed, as far as the clocks can tell.
+    #[inline(always)]
     pub fn is_within(&self, limit: Duration, clock: &Clock) -> bool {
         // Sums in place of an age, which takes differences: every request asks for this.
         let (wall, monotonic) = (clock.wall(), clock.monotonic());

@@ -107,6 +107,7 @@ impl TokenSource {
     ///
     /// Where nobody else sees to it and the time has come, this begins a refresh: the token of an
     /// identity that came with a request is refreshed if it is used.
+    #[inline(always)]
     pub fn current(self: &Arc<Self>) -> Option<Authorization> {
         let held = self.live.load();
         let live = held.as_ref()?;
@@ -114,13 +115,18 @@ impl TokenSource {
             return None;
         }
         if !self.kept.load(Ordering::Relaxed) {
-            self.touch();
-            let is_due = !live.life.is_within(live.refresh_after, &self.clock);
-            if is_due && !live.refresh_begun.swap(true, Ordering::Relaxed) {
-                self.board(Wanted::NotDue);
-            }
+            self.used(live);
         }
         Some(live.authorization.clone())
+    }
+
+    #[inline(never)]
+    fn used(self: &Arc<Self>, live: &Live) {
+        self.touch();
+        let is_due = !live.life.is_within(live.refresh_after, &self.clock);
+        if is_due && !live.refresh_begun.swap(true, Ordering::Relaxed) {
+            self.board(Wanted::NotDue);
+        }
     }
 
     /// The token; where none is held, that of the fetch under way or of a new one.

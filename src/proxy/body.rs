@@ -52,15 +52,7 @@ pub(super) fn respond(
         }
         Err(problem) => {
             seldom();
-            let id = match &mut exchange {
-                Some(exchange) => {
-                    let failed = error::failed(problem.kind());
-                    exchange.fail(failed, Some(problem.detail().into()));
-                    exchange.id().to_string()
-                }
-                None => String::from("-"),
-            };
-            Response::from(problem.into_response(id)).map(Kind::Own)
+            of_problem(problem, exchange.as_deref_mut())
         }
     };
     if let Some(exchange) = &mut exchange {
@@ -69,6 +61,19 @@ pub(super) fn respond(
     // A 101 or the 200 to a CONNECT opens a tunnel, which has an exchange of its own.
     debug_assert!(response.status() != StatusCode::CONTINUE, "interim responses take another way");
     response.map(|kind| Body { kind, http2: version == Version::HTTP_2, ended: false, exchange })
+}
+
+#[inline(never)]
+fn of_problem(problem: Problem, exchange: Option<&mut Exchange>) -> Response<Kind> {
+    let id = match exchange {
+        Some(exchange) => {
+            let failed = error::failed(problem.kind());
+            exchange.fail(failed, Some(problem.detail().into()));
+            exchange.id().to_string()
+        }
+        None => String::from("-"),
+    };
+    Response::from(problem.into_response(id)).map(Kind::Own)
 }
 
 impl Drop for Body {
@@ -96,6 +101,7 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = ResponseBodyError;
 
+    #[inline(always)]
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -31,6 +31,7 @@ pub(super) fn request(
     let asked = match head.uri.path_and_query() {
         Some(asked) => asked,
         None => {
+            seldom();
             root = PathAndQuery::from_static("/");
             &root
         }
@@ -80,9 +81,16 @@ pub(super) fn response(
 
 /// Turns a reference into the route's upstream to where the client knows it: on the proxy, or in
 /// absolute form on the upstream's own name, over plain http.
+#[inline(always)]
 fn turn(fields: &mut Fields, name: Name, route: &Route, admitted: &Admitted) {
+    if fields.may_have_any(name.bit()) {
+        turn_value(fields, name, route, admitted);
+    }
+}
+
+#[inline(never)]
+fn turn_value(fields: &mut Fields, name: Name, route: &Route, admitted: &Admitted) {
     let Some(value) = fields.first(name) else { return };
-    seldom();
     let by_upstream = matches!(admitted.form(), Form::Absolute { .. } | Form::Tunnelled);
     let path = if by_upstream { &route.upstream.path } else { &route.path };
     if let Some(turned) = location::rewrite(value, &route.upstream, path, &admitted.base()) {

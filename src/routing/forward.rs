@@ -42,12 +42,14 @@ impl<T: Clone> ForwardTable<T> {
 
 impl<T> ForwardTable<T> {
     /// Whether some route's upstream has this authority.
+    #[inline(never)]
     pub fn is_routed(&self, authority: &Authority) -> bool {
         self.by_authority.contains_key(authority)
     }
 
     /// The route whose upstream path is the longest prefix of `path`, which is without its
     /// query. `None` where the authority is not routed at all.
+    #[inline(never)]
     pub fn find(&self, authority: &Authority, path: &str, method: &Method) -> Option<Match<'_, T>> {
         Some(self.by_authority.get(authority)?.find(None, path, method))
     }

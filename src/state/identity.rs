@@ -69,6 +69,7 @@ impl Identities {
     /// # Errors
     ///
     /// A header that is missing, empty, repeated, malformed or not allowed.
+    #[inline(never)]
     pub fn source(&self, fields: &Fields) -> Result<Arc<TokenSource>, ClaimError> {
         match self {
             Self::Fixed(source) => Ok(Arc::clone(source)),

@@ -185,13 +185,13 @@ impl Exchange {
     #[inline]
     pub(super) fn new(recorder: Arc<Recorder>, id: RequestId, head: &RequestHead, is_wanted: bool) -> Self {
         let started = clock::now().into_std();
-        let shown = is_wanted.then_some(head);
+        let (uri, host, trace) = if is_wanted { shown(head) } else { Default::default() };
         let record = Finished {
             id,
             started,
             method: head.method.clone(),
-            uri: shown.map_or_else(Uri::default, |head| head.uri.clone()),
-            host: shown.and_then(|head| head.fields.first_shared(Name::Host)),
+            uri,
+            host,
             route: RouteId::NONE,
             status: None,
             failed: None,
@@ -200,9 +200,7 @@ impl Exchange {
             timing: Timing::default(),
             received: 0,
             sent: 0,
-            trace: shown
-                .and_then(|head| head.fields.first(Name::Traceparent))
-                .and_then(TraceId::from_traceparent),
+            trace,
         };
         let phase = Phase::Own;
         Self { recorder, mark: started, phase, receiving: None, is_wanted, record, of_thread: PhantomData }
@@ -250,6 +248,7 @@ impl Exchange {
     }
 
     /// The upstream's response head is there. Not for answers of the proxy's own.
+    #[inline(always)]
     pub fn head_arrived(&mut self) {
         let took = self.lap();
         self.record.timing.head += took;
@@ -303,6 +302,14 @@ impl Exchange {
             Phase::Body => timing.body += took,
         }
     }
+}
+
+/// What of a request's head only a record tells: target, host and trace.
+#[inline(never)]
+fn shown(head: &RequestHead) -> (Uri, Option<Bytes>, Option<TraceId>) {
+    let host = head.fields.first_shared(Name::Host);
+    let trace = head.fields.first(Name::Traceparent).and_then(TraceId::from_traceparent);
+    (head.uri.clone(), host, trace)
 }
 
 impl Drop for Exchange {

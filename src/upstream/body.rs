@@ -87,10 +87,13 @@ impl RequestBody {
     }
 
     /// A client's body. Its start is held as it passes, for [`RequestBody::replay`].
+    #[inline(always)]
     pub fn streaming(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() {
-            return Self::empty();
-        }
+        if incoming.is_end_stream() { Self::empty() } else { Self::of_client(incoming) }
+    }
+
+    #[inline(never)]
+    fn of_client(incoming: Incoming) -> Self {
         // Known to be too long: nothing is held to begin with.
         let overflown = incoming.size_hint().lower() > MAX_HELD as u64;
         let source = Source {
@@ -120,9 +123,10 @@ impl RequestBody {
 
     /// Leaves these fields out of the trailers; those of the connection, of framing and of
     /// credentials never pass.
+    #[inline(always)]
     pub fn without_trailers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         if let Kind::Streaming(streaming) = &self.0 {
-            streaming.source.borrow_mut().dropped_trailers.extend(names);
+            streaming.drop_trailers(names);
         }
         self
     }
@@ -141,7 +145,13 @@ impl RequestBody {
     }
 
     /// A handle that makes the body anew. While it lives, what is held stays in memory.
+    #[inline(always)]
     pub fn replay(&self) -> Replay {
+        if self.is_empty() { Replay(ReplayKind::Empty) } else { self.share() }
+    }
+
+    #[inline(never)]
+    fn share(&self) -> Replay {
         Replay(match &self.0 {
             Kind::Empty => ReplayKind::Empty,
             Kind::Full(bytes) => bytes.clone().map_or(ReplayKind::Empty, ReplayKind::Full),
@@ -150,6 +160,7 @@ impl RequestBody {
     }
 
     /// Gives nothing out until the upstream wants it; a flag that says so to be set.
+    #[inline(never)]
     pub(super) fn hold(&mut self) -> Option<GoAhead> {
         let Kind::Streaming(streaming) = &mut self.0 else { return None };
         let (hold, go_ahead) = Hold::new();
@@ -179,6 +190,7 @@ impl Replay {
 
     /// How much of it has come from the client so far, in frames, and whether the client is being
     /// waited for: a slow upload is no silence of the upstream's.
+    #[inline(never)]
     pub(super) fn progress(&self) -> (u64, bool) {
         match &self.0 {
             ReplayKind::Streaming(source) => {
@@ -199,6 +211,11 @@ impl Replay {
 }
 
 impl Streaming {
+    #[inline(never)]
+    fn drop_trailers(&self, names: impl IntoIterator<Item = HeaderName>) {
+        self.source.borrow_mut().dropped_trailers.extend(names);
+    }
+
     fn new(source: Rc<RefCell<Source>>, again: bool) -> Self {
         Self { source, position: 0, again, hold: None, deadline: Deadline::default() }
     }

@@ -159,16 +159,26 @@ impl Http1 {
                 });
             }
         }
-        let (http1, upload) = match exchange.into_rest() {
+        respond(self.stream(exchange.into_rest(), framing, host, timer))
+    }
+
+    /// A body of which not all is there.
+    #[inline(never)]
+    fn stream(
+        self: Box<Self>,
+        rest: Option<Upload>,
+        framing: Framing,
+        host: Option<&Rc<Host>>,
+        timer: &Timer,
+    ) -> ResponseBody {
+        let (http1, upload) = match rest {
             Some(rest) => self.go_on(rest),
             None => (self, None),
         };
-        let body = Http1Body::new(Decoder::new(framing), http1, host.cloned(), upload, timer.clone());
-        respond(ResponseBody::http1(body))
+        let decoder = Decoder::new(framing);
+        ResponseBody::http1(Http1Body::new(decoder, http1, host.cloned(), upload, timer.clone()))
     }
-}
 
-impl Http1 {
     /// Sends the rest of the request from a task of its own.
     #[inline(never)]
     fn go_on(self, mut upload: Upload) -> (Box<Self>, Option<JoinHandle<()>>) {
@@ -187,6 +197,7 @@ impl Http1 {
     }
 
     /// To the pool, where the exchange has left nothing behind.
+    #[inline(always)]
     fn give_back(mut self: Box<Self>, host: &Host) {
         if self.wire.unread.is_empty() {
             self.wire.rest();

@@ -210,27 +210,14 @@ impl Host {
         Ok(got(self.open(connector, origin, http1_only).await?, false))
     }
 
+    #[inline(always)]
     fn pooled(&self, http1_only: bool) -> Option<Connected> {
-        if !http1_only {
-            let mut http2 = self.http2.borrow_mut();
-            if let [only] = http2.as_slice()
-                && only.is_usable()
-                && only.has_room()
-            {
-                self.used.set(clock::now());
-                return Some(Connected::Http2(only.clone()));
-            }
-            if !http2.is_empty() {
-                http2.retain(|connection| connection.is_usable() || !connection.is_idle());
-                let full = http2.len() >= MAX_HTTP2;
-                let usable = http2
-                    .iter()
-                    .filter(|connection| connection.is_usable() && (full || connection.has_room()));
-                if let Some(connection) = usable.min_by_key(|connection| connection.active()).cloned() {
-                    self.used.set(clock::now());
-                    return Some(Connected::Http2(connection));
-                }
-            }
+        if !http1_only
+            && !self.http2.borrow().is_empty()
+            && let Some(connection) = self.pooled_http2()
+        {
+            self.used.set(clock::now());
+            return Some(Connected::Http2(connection));
         }
         // The one that was used last is the likeliest to be alive.
         while let Some(mut connection) = self.idle.borrow_mut().pop() {
@@ -240,6 +227,22 @@ impl Host {
             seldom();
         }
         None
+    }
+
+    #[inline(never)]
+    fn pooled_http2(&self) -> Option<Http2> {
+        let mut http2 = self.http2.borrow_mut();
+        if let [only] = http2.as_slice()
+            && only.is_usable()
+            && only.has_room()
+        {
+            return Some(only.clone());
+        }
+        http2.retain(|connection| connection.is_usable() || !connection.is_idle());
+        let full = http2.len() >= MAX_HTTP2;
+        let usable =
+            http2.iter().filter(|connection| connection.is_usable() && (full || connection.has_room()));
+        usable.min_by_key(|connection| connection.active()).cloned()
     }
 
     async fn open(
@@ -271,6 +274,7 @@ impl Host {
     }
 
     /// Takes a connection back after its exchange.
+    #[inline(always)]
     pub(super) fn give_back(&self, mut connection: Box<Http1>) {
         connection.idle_since = clock::now();
         self.used.set(connection.idle_since);

@@ -57,6 +57,7 @@ impl Asked {
 
 /// Writes a response's head. `exact`: the length of the body, where it is known; `close`: this is
 /// the connection's last response, and is set where it must be.
+#[inline(always)]
 pub(super) fn head(
     out: &mut Vec<u8>,
     head: &ResponseHead,
@@ -76,12 +77,11 @@ pub(super) fn head(
     } else {
         out.reserve(room);
     }
-    out.extend_from_slice(if asked.http_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    let usual = || status.canonical_reason().unwrap_or_default().as_bytes();
-    out.extend_from_slice(head.reason.as_deref().unwrap_or_else(usual));
-    out.extend_from_slice(b"\r\n");
+    if status == StatusCode::OK && head.reason.is_none() && !asked.http_10 {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        status_line(out, status, head.reason.as_deref(), asked.http_10);
+    }
 
     let mut length = None;
     head.fields.write(out, |name, value| match name {
@@ -139,6 +139,18 @@ pub(super) fn head(
     sending
 }
 
+/// RFC 9112 §4. With the usual reason where there is no other.
+#[inline(never)]
+fn status_line(out: &mut Vec<u8>, status: StatusCode, reason: Option<&[u8]>, http_10: bool) {
+    out.extend_from_slice(if http_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    let usual = || status.canonical_reason().unwrap_or_default().as_bytes();
+    out.extend_from_slice(reason.unwrap_or_else(usual));
+    out.extend_from_slice(b"\r\n");
+}
+
+#[inline(never)]
 fn is_close(value: &[u8]) -> bool {
     value.split(|b| *b == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
@@ -150,6 +162,7 @@ fn announced(fields: &Fields) -> Vec<HeaderName> {
 
 impl Sending {
     /// Puts content on the wire, as far as the framing has room for it.
+    #[inline(always)]
     pub(super) fn data(&mut self, wire: &mut Wire, mut data: Bytes) {
         match self {
             Self::Nothing => {}
@@ -160,11 +173,7 @@ impl Sending {
                 wire.push(data);
             }
             Self::Chunked(_) if data.is_empty() => {}
-            Self::Chunked(_) => {
-                wire.push_small(format!("{:x}\r\n", data.len()).as_bytes());
-                wire.push(data);
-                wire.push_small(b"\r\n");
-            }
+            Self::Chunked(_) => push_chunk(wire, data),
             Self::ToClose => wire.push(data),
         }
     }
@@ -175,21 +184,35 @@ impl Sending {
     }
 
     /// Ends the body; `false` where it is shorter than was announced.
+    #[inline(always)]
     pub(super) fn end(&self, wire: &mut Wire, trailers: Option<&HeaderMap>) -> bool {
         match self {
             Self::Nothing | Self::ToClose | Self::Length(0) => true,
             Self::Length(_) => false,
             Self::Chunked(announced) => {
-                let mut last = b"0\r\n".to_vec();
-                for (name, value) in trailers.into_iter().flatten() {
-                    if announced.contains(name) {
-                        field(&mut last, name, value.as_bytes());
-                    }
-                }
-                last.extend_from_slice(b"\r\n");
-                wire.push_small(&last);
+                push_last_chunk(wire, announced, trailers);
                 true
             }
         }
     }
+}
+
+/// RFC 9112 §7.1.
+#[inline(never)]
+fn push_chunk(wire: &mut Wire, data: Bytes) {
+    wire.push_small(format!("{:x}\r\n", data.len()).as_bytes());
+    wire.push(data);
+    wire.push_small(b"\r\n");
+}
+
+#[inline(never)]
+fn push_last_chunk(wire: &mut Wire, announced: &[HeaderName], trailers: Option<&HeaderMap>) {
+    let mut last = b"0\r\n".to_vec();
+    for (name, value) in trailers.into_iter().flatten() {
+        if announced.contains(name) {
+            field(&mut last, name, value.as_bytes());
+        }
+    }
+    last.extend_from_slice(b"\r\n");
+    wire.push_small(&last);
 }

@@ -218,6 +218,7 @@ impl Scanner {
         Ok(())
     }
 
+    #[inline(never)]
     fn length_field(&mut self, value: &[u8]) -> Result<(), Refusal> {
         // Equal lengths on several lines are valid to some (RFC 9110 §8.6), but no client of
         // good will sends them.
@@ -232,6 +233,7 @@ impl Scanner {
         Ok(())
     }
 
+    #[inline(never)]
     fn encoding_field(&mut self, value: &[u8]) -> Result<(), Refusal> {
         if self.chunked || self.http_10 || !value.eq_ignore_ascii_case(b"chunked") {
             return Err(Refusal::TransferEncoding);
@@ -284,6 +286,7 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Whether a list-valued field's line holds `member`, in any case.
+#[inline(never)]
 fn has_member(value: &[u8], member: &[u8]) -> bool {
     value.split(|b| *b == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(member))
 }

@@ -1,6 +1,7 @@
 //! From the bytes of a head that the [scanner](super::head) has passed to a request.
 
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
 use super::Refusal;
@@ -17,7 +18,11 @@ pub(super) fn parse(bytes: Bytes, head: &Head, scanner: &mut Scanner) -> Result<
     let method = &bytes[line.start..line.method_end];
     let method = Method::from_bytes(method).map_err(|_| Refusal::RequestLine)?;
     let target = bytes.slice(line.method_end + 1..line.target_end);
-    let uri = Uri::from_maybe_shared(target).map_err(|_| Refusal::RequestLine)?;
+    let uri = if target.starts_with(b"/") {
+        Uri::from(PathAndQuery::from_maybe_shared(target).map_err(|_| Refusal::RequestLine)?)
+    } else {
+        Uri::from_maybe_shared(target).map_err(|_| Refusal::RequestLine)?
+    };
     let version = if head.http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
     let fields = Fields::of_lines(bytes, std::mem::take(&mut scanner.lines));
     Ok(Box::new(RequestHead { method, uri, version, fields }))

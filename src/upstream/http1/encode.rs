@@ -84,31 +84,42 @@ pub(super) fn encode(
         seldom();
         return Err(UNWRITABLE);
     }
-    let framing = match (is_empty, announced, body.size_hint().exact()) {
+    let framing = match (is_empty, announced) {
+        (false, announced) => frame(&mut out, announced, body),
         // What was announced would be looked for in the next request.
-        (true, Some(1..), _) => {
+        (true, Some(1..)) => {
             seldom();
             return Err(UNWRITABLE);
         }
-        (true, announced, _) => {
+        (true, announced) => {
             if announced.is_none() && head.version == Version::HTTP_2 && announces_body(&head.method) {
+                seldom();
                 // HTTP/2 has other means to say so (RFC 9110 §8.6).
                 line(&mut out, &CONTENT_LENGTH, b"0");
             }
             Framing::Empty
         }
-        (false, Some(length), _) => Framing::Length(length),
-        (false, None, Some(length)) => {
-            line(&mut out, &CONTENT_LENGTH, length.to_string().as_bytes());
-            Framing::Length(length)
-        }
-        (false, None, None) => {
-            line(&mut out, &TRANSFER_ENCODING, b"chunked");
-            Framing::Chunked
-        }
     };
     out.extend_from_slice(b"\r\n");
     Ok(Encoded { bytes: out, framing, expects })
+}
+
+/// How a body is framed, with the line that says so where the client has not.
+#[inline(never)]
+fn frame(out: &mut Vec<u8>, announced: Option<u64>, body: &RequestBody) -> Framing {
+    if let Some(length) = announced {
+        return Framing::Length(length);
+    }
+    match body.size_hint().exact() {
+        Some(length) => {
+            line(out, &CONTENT_LENGTH, length.to_string().as_bytes());
+            Framing::Length(length)
+        }
+        None => {
+            line(out, &TRANSFER_ENCODING, b"chunked");
+            Framing::Chunked
+        }
+    }
 }
 
 const UNWRITABLE: UpstreamError = UpstreamError::Request("its head cannot be written as HTTP/1.1");

@@ -83,25 +83,33 @@ impl<'a> Exchange<'a> {
         loop {
             self.send(wire, cx)?;
             let answer = ready!(self.receive(wire, cx))?;
-            match answer.head.status {
-                // The body that was held back goes out now.
-                StatusCode::CONTINUE => self.go_ahead.iter().for_each(GoAhead::set),
-                StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(answer)),
-                status if status.is_informational() => {
-                    let mut fields = answer.head.fields;
-                    for name in [Name::Connection, Name::TransferEncoding, Name::ContentLength] {
-                        fields.remove(name);
-                    }
-                    self.interim.send(status, &fields);
-                }
-                _ => return Poll::Ready(Ok(answer)),
+            let status = answer.head.status;
+            if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Ok(answer));
             }
             seldom();
-            self.interims += 1;
-            if self.interims > MAX_INTERIM {
-                return Poll::Ready(Err(NoHead::Malformed("it has more than 32 interim responses")));
-            }
+            self.pass_on(answer)?;
         }
+    }
+
+    /// Does with an interim response what is to be done.
+    #[inline(never)]
+    fn pass_on(&mut self, interim: Head) -> Result<(), NoHead> {
+        if interim.head.status == StatusCode::CONTINUE {
+            // The body that was held back goes out now.
+            self.go_ahead.iter().for_each(GoAhead::set);
+        } else {
+            let mut fields = interim.head.fields;
+            for name in [Name::Connection, Name::TransferEncoding, Name::ContentLength] {
+                fields.remove(name);
+            }
+            self.interim.send(interim.head.status, &fields);
+        }
+        self.interims += 1;
+        if self.interims > MAX_INTERIM {
+            return Err(NoHead::Malformed("it has more than 32 interim responses"));
+        }
+        Ok(())
     }
 
     /// Writes on, if there is something to write.
@@ -161,8 +169,13 @@ impl<'a> Exchange<'a> {
             // Behind a part of a head, bytes without the end of a line make no whole one; with too
             // much there is none. What comes first is looked at in any case.
             let before = wire.unread.len() - came;
-            let is_full = wire.unread.len() >= MAX_HEAD;
-            self.is_partial = before > 0 && !is_full && !wire.unread[before..].contains(&b'\n');
+            if before > 0 {
+                seldom();
+                let is_full = wire.unread.len() >= MAX_HEAD;
+                self.is_partial = !is_full && memchr::memchr(b'\n', &wire.unread[before..]).is_none();
+            } else {
+                self.is_partial = false;
+            }
         }
     }
 

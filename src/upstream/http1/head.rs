@@ -40,17 +40,15 @@ impl Head {
     /// of the same server's heads before it.
     pub(super) fn take(bytes: &mut Bytes, recurring: &mut Recurring) -> Result<Option<Self>, Fault> {
         let all = &bytes[..];
-        let mut at = 0;
-        let (start, end) = loop {
-            match next_line(all, &mut at) {
-                Some((start, end)) if start == end => seldom(),
-                Some(line) => break line,
+        let first = if all.starts_with(USUAL_LINE) {
+            First { http11: true, status: StatusCode::OK, reason: None, end: USUAL_LINE.len() }
+        } else {
+            match First::take(bytes)? {
+                Some(first) => first,
                 None => return incomplete(all),
             }
         };
-        let (http11, status, reason) = status_line(&all[start..end])?;
-        let is_usual = status.canonical_reason().map(str::as_bytes) == Some(reason);
-        let reason = (!is_usual).then(|| bytes.slice_ref(reason));
+        let First { http11, status, reason, end: mut at } = first;
 
         let mut lines = Vec::with_capacity(USUAL_FIELDS);
         let mut seen = Seen { http11, ..Seen::default() };
@@ -107,6 +105,8 @@ fn incomplete(bytes: &[u8]) -> Result<Option<Head>, Fault> {
 }
 
 const START: &[u8] = b"HTTP/1.";
+/// What nearly all responses begin with.
+const USUAL_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
 const NO_VERSION: Fault = "it is not HTTP/1.1 or HTTP/1.0";
 
 /// The line that begins at `at`, which moves behind it: its start, and its end without CR and LF. A
@@ -118,6 +118,35 @@ fn next_line(bytes: &[u8], at: &mut usize) -> Option<(usize, usize)> {
     *at = end + 1;
     let crlf = end > start && bytes[end - 1] == b'\r';
     Some((start, end - usize::from(crlf)))
+}
+
+/// The first line of a response.
+struct First {
+    http11: bool,
+    status: StatusCode,
+    /// Where it is not the status' usual one.
+    reason: Option<Bytes>,
+    /// Where the next line begins.
+    end: usize,
+}
+
+impl First {
+    /// `None` where it is not complete.
+    #[inline(never)]
+    fn take(bytes: &Bytes) -> Result<Option<Self>, Fault> {
+        let mut at = 0;
+        let line = loop {
+            match next_line(bytes, &mut at) {
+                Some((start, end)) if start == end => {}
+                Some((start, end)) => break &bytes[start..end],
+                None => return Ok(None),
+            }
+        };
+        let (http11, status, reason) = status_line(line)?;
+        let is_usual = status.canonical_reason().map(str::as_bytes) == Some(reason);
+        let reason = if is_usual { None } else { Some(bytes.slice_ref(reason)) };
+        Ok(Some(Self { http11, status, reason, end: at }))
+    }
 }
 
 /// RFC 9112 §4: `HTTP-version SP status-code SP [reason-phrase]`; the space ahead of no reason is
@@ -181,22 +210,25 @@ impl Seen {
                 self.keep_alive = true;
                 return false;
             }
-            Name::Connection => {
-                seldom();
-                let mut others = false;
-                for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                    let (close, keep_alive) =
-                        (token.eq_ignore_ascii_case(b"close"), token.eq_ignore_ascii_case(b"keep-alive"));
-                    self.close |= close;
-                    self.keep_alive |= keep_alive;
-                    others |= !close && !keep_alive;
-                }
-                // About this connection alone: nobody else has to know.
-                return others;
-            }
+            Name::Connection => return self.connection(value),
             _ => {}
         }
         true
+    }
+
+    /// Whether it names a field.
+    #[inline(never)]
+    fn connection(&mut self, value: &[u8]) -> bool {
+        let mut others = false;
+        for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            let (close, keep_alive) =
+                (token.eq_ignore_ascii_case(b"close"), token.eq_ignore_ascii_case(b"keep-alive"));
+            self.close |= close;
+            self.keep_alive |= keep_alive;
+            others |= !close && !keep_alive;
+        }
+        // About this connection alone: nobody else has to know.
+        others
     }
 
     /// RFC 9112 §6.3: refuses framing that two readers may see differently.

@@ -11,6 +11,7 @@ use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use super::encode::{Encoded, Framing, last_chunk};
+use crate::hint::seldom;
 use crate::net::spare;
 use crate::upstream::body::RequestBody;
 use crate::upstream::connector::UpstreamStream;
@@ -74,6 +75,7 @@ impl Upload {
     }
 
     /// Writes on as far as the stream and the client allow; ready when all has gone out.
+    #[inline(always)]
     pub(super) fn poll(
         &mut self,
         stream: &mut UpstreamStream,
@@ -102,7 +104,13 @@ impl Upload {
 
     /// Takes of the body what is there, where the last of it has gone out; pending where the
     /// client has sent nothing.
+    #[inline(always)]
     fn gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        if self.body.is_none() { Poll::Ready(Ok(())) } else { self.gather_body(cx) }
+    }
+
+    #[inline(never)]
+    fn gather_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         let is_head = self.written == 0;
         if !self.pieces.is_empty() || (!is_head && self.line_at < self.line.len()) {
             return Poll::Ready(Ok(()));
@@ -172,17 +180,29 @@ impl Upload {
         Ok(())
     }
 
+    #[inline(always)]
     fn write(&mut self, stream: &mut UpstreamStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.pieces.is_empty() {
+            return self.write_pieces(stream, cx);
+        }
+        let written = ready!(Pin::new(stream).poll_write(cx, &self.line[self.line_at..]))?;
+        if written == 0 {
+            seldom();
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.written += written as u64;
+        self.line_at += written;
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline(never)]
+    fn write_pieces(&mut self, stream: &mut UpstreamStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let line = &self.line[self.line_at..];
-        let mut written = if self.pieces.is_empty() {
-            ready!(Pin::new(stream).poll_write(cx, line))?
-        } else {
-            let mut slices = [IoSlice::new(&[]); MAX_PIECES + 3];
-            let all = std::iter::once(line).filter(|line| !line.is_empty());
-            let all = all.chain(self.pieces.iter().map(|piece| &piece[..]));
-            let count = slices.iter_mut().zip(all).map(|(slice, part)| *slice = IoSlice::new(part)).count();
-            ready!(Pin::new(stream).poll_write_vectored(cx, &slices[..count]))?
-        };
+        let mut slices = [IoSlice::new(&[]); MAX_PIECES + 3];
+        let all = std::iter::once(line).filter(|line| !line.is_empty());
+        let all = all.chain(self.pieces.iter().map(|piece| &piece[..]));
+        let count = slices.iter_mut().zip(all).map(|(slice, part)| *slice = IoSlice::new(part)).count();
+        let mut written = ready!(Pin::new(stream).poll_write_vectored(cx, &slices[..count]))?;
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
