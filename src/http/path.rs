@@ -29,10 +29,7 @@ pub struct Unjoinable;
 ///
 /// [`Climb`] where at any point more segments were left than entered.
 pub fn check(rest: &str) -> Result<(), Climb> {
-    if memchr::memchr3(b'.', b'%', b'\\', rest.as_bytes()).is_none() {
-        return Ok(());
-    }
-    check_segments(rest)
+    if rest.bytes().any(|byte| matches!(byte, b'.' | b'%' | b'\\')) { check_segments(rest) } else { Ok(()) }
 }
 
 #[inline(never)]

@@ -101,7 +101,9 @@ impl Fields {
 
     #[inline]
     pub fn has(&self, name: Name) -> bool {
-        self.first(name).is_some()
+        let may_have = self.may_have_any(name.bit());
+        // The bit of a name that is one is taken away with its last line.
+        if name.is_one() { may_have } else { may_have && self.find(name).is_some() }
     }
 
     /// The first value of a field.

@@ -119,12 +119,17 @@ proptest! {
         for name in [Name::Host, Name::Via, Name::Te, Name::Proxy, Name::Cookie] {
             prop_assert_eq!(texts(read.all(name)), texts(own.all(name)));
             prop_assert_eq!(read.single(name).is_err(), own.single(name).is_err());
+            prop_assert_eq!(read.has(name), read.first(name).is_some());
         }
         let removed = HeaderName::from_static(removed);
         prop_assert_eq!(texts(read.all_named(&removed)), texts(own.all_named(&removed)));
         read.remove_named(&removed);
         own.remove_named(&removed);
         prop_assert!(read.all_named(&removed).next().is_none());
+        for name in [Name::Host, Name::Via, Name::Te, Name::Proxy, Name::Cookie] {
+            prop_assert_eq!(read.has(name), read.first(name).is_some());
+            prop_assert_eq!(own.has(name), own.first(name).is_some());
+        }
         prop_assert_eq!(&read, &own);
         let left = lines.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(removed.as_str())).count();
         prop_assert_eq!(read.len(), left);

@@ -156,8 +156,12 @@ impl Scanner {
 
     /// RFC 9112 §3: `method SP request-target SP HTTP-version`.
     fn request_line(&mut self, line: &[u8], start: usize) -> Result<(), Refusal> {
-        let first = memchr::memchr(b' ', line).ok_or(Refusal::RequestLine)?;
-        let last = memchr::memrchr(b' ', line).ok_or(Refusal::RequestLine)?;
+        // Methods are short, and what stands at the end is nearly always the same.
+        let first = line.iter().position(|byte| *byte == b' ').ok_or(Refusal::RequestLine)?;
+        let last = match line.strip_suffix(b" HTTP/1.1") {
+            Some(rest) => rest.len(),
+            None => memchr::memrchr(b' ', line).ok_or(Refusal::RequestLine)?,
+        };
         if first == last {
             seldom();
             return Err(Refusal::RequestLine);
@@ -212,7 +216,7 @@ impl Scanner {
             _ => {}
         }
         if self.lines.capacity() == 0 {
-            self.lines.reserve(USUAL_FIELDS);
+            self.lines = Vec::with_capacity(USUAL_FIELDS);
         }
         self.lines.push(line);
         Ok(())
