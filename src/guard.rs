@@ -160,6 +160,7 @@ impl Policy {
         }
     }
 
+    /// What any target means; nearly all are paths on a loopback name, which are ours in any case.
     #[inline(never)]
     fn place_other(
         &self,

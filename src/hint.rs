@@ -5,6 +5,10 @@
 //! stands beside it, and what stands between them without being run costs as much as they do. The
 //! compiler takes the branches of a program to be equally likely and lays them out one behind the
 //! other; told which are not, it puts those at the end. `docs/performance.md` has the figures.
+//!
+//! What one place calls on that way is inlined there by force (`#[inline(always)]`), since a function
+//! by itself begins and ends a line; what it seldom comes to stands in a function of its own that is
+//! not (`#[inline(never)]`).
 
 use std::pin::Pin;
 
