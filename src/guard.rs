@@ -153,14 +153,16 @@ impl Policy {
         routed: impl FnOnce(&Authority) -> bool,
     ) -> Result<(Form, Scheme, Authority), Refusal> {
         match target {
-            Target::Own { form, authority: Some(authority) } if authority.host().is_loopback() => {
+            Target::Own { form, authority: Some(authority) }
+                if probe || self.is_own_host(authority.host(), local) =>
+            {
                 Ok((form, self.scheme, authority))
             }
             other => self.place_other(other, probe, local, routed),
         }
     }
 
-    /// What any target means; nearly all are paths on a loopback name, which are ours in any case.
+    /// As [`place`](Self::place), for what is no path on one of the listener's own names.
     #[inline(never)]
     fn place_other(
         &self,
@@ -173,9 +175,6 @@ impl Policy {
         let is_own = |authority: &Authority| probe || self.is_own_host(authority.host(), local);
         match target {
             Target::Own { form, authority: None } => Ok((form, self.scheme, self.own.clone())),
-            Target::Own { form, authority: Some(authority) } if is_own(&authority) => {
-                Ok((form, self.scheme, authority))
-            }
             Target::Own { authority: Some(authority), .. } => Err(Refusal::host(&authority)),
 
             Target::Connect { .. } if admin => Err(Refusal::Connect),

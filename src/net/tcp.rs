@@ -15,30 +15,39 @@ use tokio::task::coop;
 /// Reads what there is to the start of `buffer`; the number of bytes, 0 at the stream's end.
 #[inline(always)]
 pub fn poll_read(stream: &mut TcpStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-    // As in the runtime's own: a task that always finds something lets others have their turn.
-    let turn = ready!(coop::poll_proceed(cx));
-    if let Some(outcome) = at_once::read(stream, buffer) {
-        turn.made_progress();
-        return Poll::Ready(outcome);
+    match ready!(in_turn(cx, || at_once::read(stream, buffer))) {
+        Some(outcome) => Poll::Ready(outcome),
+        None => poll_read_to(stream, cx, buffer),
     }
-    drop(turn);
-    wait_to_read(stream, cx, buffer)
 }
 
 /// Writes as many of `bytes` as there is room for.
 #[inline(always)]
 pub fn poll_write(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-    let turn = ready!(coop::poll_proceed(cx));
-    if let Some(outcome) = at_once::write(stream, bytes) {
-        turn.made_progress();
-        return Poll::Ready(outcome);
+    match ready!(in_turn(cx, || at_once::write(stream, bytes))) {
+        Some(outcome) => Poll::Ready(outcome),
+        None => wait_to_write(stream, cx, bytes),
     }
-    drop(turn);
-    wait_to_write(stream, cx, bytes)
 }
 
+/// As in the runtime's own: a task that always finds something lets others have their turn.
+#[inline(always)]
+fn in_turn<T>(cx: &mut Context<'_>, attempt: impl FnOnce() -> Option<T>) -> Poll<Option<T>> {
+    let turn = ready!(coop::poll_proceed(cx));
+    let outcome = attempt();
+    if outcome.is_some() {
+        turn.made_progress();
+    }
+    Poll::Ready(outcome)
+}
+
+/// As [`poll_read`], from any stream and by its own means.
 #[inline(never)]
-fn wait_to_read(stream: &mut TcpStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+pub fn poll_read_to(
+    stream: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
     let mut read = ReadBuf::new(buffer);
     ready!(Pin::new(stream).poll_read(cx, &mut read))?;
     Poll::Ready(Ok(read.filled().len()))

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -61,15 +61,8 @@ impl Transport {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(stream) => tcp::poll_read(stream, cx, buffer),
-            other => other.poll_read_other(cx, buffer),
+            other => tcp::poll_read_to(other, cx, buffer),
         }
-    }
-
-    #[inline(never)]
-    fn poll_read_other(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut read = ReadBuf::new(buffer);
-        ready!(Pin::new(self).poll_read(cx, &mut read))?;
-        Poll::Ready(Ok(read.filled().len()))
     }
 
     fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn Stream> {

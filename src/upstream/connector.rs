@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
@@ -236,11 +236,7 @@ impl UpstreamStream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.kind {
             Kind::Tcp(stream) => tcp::poll_read(stream, cx, buffer),
-            Kind::Tls(stream) => {
-                let mut read = ReadBuf::new(buffer);
-                ready!(Pin::new(stream.as_mut()).poll_read(cx, &mut read))?;
-                Poll::Ready(Ok(read.filled().len()))
-            }
+            Kind::Tls(stream) => tcp::poll_read_to(stream, cx, buffer),
         }
     }
 

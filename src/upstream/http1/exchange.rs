@@ -169,13 +169,9 @@ impl<'a> Exchange<'a> {
             // Behind a part of a head, bytes without the end of a line make no whole one; with too
             // much there is none. What comes first is looked at in any case.
             let before = wire.unread.len() - came;
-            if before > 0 {
-                seldom();
-                let is_full = wire.unread.len() >= MAX_HEAD;
-                self.is_partial = !is_full && memchr::memchr(b'\n', &wire.unread[before..]).is_none();
-            } else {
-                self.is_partial = false;
-            }
+            let is_full = wire.unread.len() >= MAX_HEAD;
+            self.is_partial =
+                before > 0 && !is_full && memchr::memchr(b'\n', &wire.unread[before..]).is_none();
         }
     }
 
