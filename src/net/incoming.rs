@@ -10,10 +10,12 @@ use super::http1::{BadChunk, Http1Body};
 
 /// A request's body as it comes from the client. Dropped before its end, the rest of it is not
 /// waited for, and an HTTP/1 connection closes behind the response.
-pub struct Incoming(Kind);
+pub struct Incoming(
+    /// `None` where it is empty: a request without a body has little to carry.
+    Option<Box<Kind>>,
+);
 
 enum Kind {
-    Empty,
     Http1(Http1Body),
     Http2(hyper::body::Incoming),
 }
@@ -31,17 +33,17 @@ pub enum BodyError {
 
 impl Incoming {
     pub fn empty() -> Self {
-        Self(Kind::Empty)
+        Self(None)
     }
 
     pub(super) fn http1(body: Http1Body) -> Self {
-        Self(Kind::Http1(body))
+        Self(Some(Box::new(Kind::Http1(body))))
     }
 }
 
 impl From<hyper::body::Incoming> for Incoming {
     fn from(body: hyper::body::Incoming) -> Self {
-        Self(Kind::Http2(body))
+        Self(Some(Box::new(Kind::Http2(body))))
     }
 }
 
@@ -53,26 +55,26 @@ impl Body for Incoming {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.0 {
-            Kind::Empty => Poll::Ready(None),
-            Kind::Http1(body) => body.poll_frame(cx),
-            Kind::Http2(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Http2),
+        match self.0.as_deref_mut() {
+            None => Poll::Ready(None),
+            Some(Kind::Http1(body)) => body.poll_frame(cx),
+            Some(Kind::Http2(body)) => Pin::new(body).poll_frame(cx).map_err(BodyError::Http2),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Kind::Empty => true,
-            Kind::Http1(body) => body.is_end_stream(),
-            Kind::Http2(body) => body.is_end_stream(),
+        match self.0.as_deref() {
+            None => true,
+            Some(Kind::Http1(body)) => body.is_end_stream(),
+            Some(Kind::Http2(body)) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Kind::Empty => SizeHint::with_exact(0),
-            Kind::Http1(body) => body.size_hint(),
-            Kind::Http2(body) => body.size_hint(),
+        match self.0.as_deref() {
+            None => SizeHint::with_exact(0),
+            Some(Kind::Http1(body)) => body.size_hint(),
+            Some(Kind::Http2(body)) => body.size_hint(),
         }
     }
 }

@@ -16,11 +16,13 @@ use super::transport::Transport;
 
 /// Resolves when the response that switches protocols, or opens a tunnel, has been sent.
 #[derive(Debug)]
-pub struct OnUpgrade(Kind);
+pub struct OnUpgrade(
+    /// `None` where it never does.
+    Option<Box<Kind>>,
+);
 
 #[derive(Debug)]
 enum Kind {
-    None,
     Http1(oneshot::Receiver<Upgraded>),
     Http2(hyper::upgrade::OnUpgrade),
 }
@@ -45,7 +47,7 @@ enum Stream {
 /// What an HTTP/1 connection may become, and where it is to be left then.
 pub(super) fn promise() -> (oneshot::Sender<Upgraded>, OnUpgrade) {
     let (sender, receiver) = oneshot::channel();
-    (sender, OnUpgrade(Kind::Http1(receiver)))
+    (sender, OnUpgrade(Some(Box::new(Kind::Http1(receiver)))))
 }
 
 /// What a stream of HTTP/2 may become.
@@ -53,13 +55,13 @@ pub(super) fn of_http2<B>(request: &mut Request<B>) -> OnUpgrade {
     if request.extensions().is_empty() {
         return OnUpgrade::never();
     }
-    OnUpgrade(Kind::Http2(hyper::upgrade::on(request)))
+    OnUpgrade(Some(Box::new(Kind::Http2(hyper::upgrade::on(request)))))
 }
 
 impl OnUpgrade {
     /// The connection stays what it is.
     pub fn never() -> Self {
-        Self(Kind::None)
+        Self(None)
     }
 }
 
@@ -80,10 +82,10 @@ impl Future for OnUpgrade {
     type Output = Result<Upgraded, NoUpgrade>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Kind::None => Poll::Ready(Err(NoUpgrade)),
-            Kind::Http1(receiver) => Pin::new(receiver).poll(cx).map_err(|_| NoUpgrade),
-            Kind::Http2(upgrade) => {
+        match self.0.as_deref_mut() {
+            None => Poll::Ready(Err(NoUpgrade)),
+            Some(Kind::Http1(receiver)) => Pin::new(receiver).poll(cx).map_err(|_| NoUpgrade),
+            Some(Kind::Http2(upgrade)) => {
                 let upgraded = ready!(Pin::new(upgrade).poll(cx)).map_err(|_| NoUpgrade)?;
                 let stream = Stream::Http2(TokioIo::new(upgraded));
                 Poll::Ready(Ok(Upgraded { stream, early: Bytes::new() }))

@@ -24,17 +24,23 @@ const MAX_PIECES: usize = 16;
 /// Writes a head and the body behind it. As much of the body as is there goes out together, the
 /// start of it in the same write as the head.
 pub(super) struct Upload {
-    /// The head, later the line of a chunk's size; goes out ahead of `pieces`.
+    /// The head, later the line of a chunk's size; goes out ahead of the content.
     line: Vec<u8>,
     /// Bytes of `line` that have gone out.
     line_at: usize,
+    /// `None` where there is none.
+    content: Option<Box<Content>>,
+    /// Bytes that have gone out.
+    written: u64,
+    is_done: bool,
+}
+
+struct Content {
+    /// What was taken of the body, and its framing.
     pieces: VecDeque<Bytes>,
     /// `None` as soon as all of it was taken.
     body: Option<RequestBody>,
     framing: Framing,
-    /// Bytes that have gone out.
-    written: u64,
-    is_done: bool,
 }
 
 /// Why a request cannot be sent to its end.
@@ -48,16 +54,11 @@ pub(super) enum Fault {
 
 impl Upload {
     pub(super) fn new(encoded: Encoded, body: RequestBody) -> Self {
-        let body = Some(body).filter(|_| !matches!(encoded.framing, Framing::Empty | Framing::Length(0)));
-        Self {
-            line: encoded.bytes,
-            line_at: 0,
-            pieces: VecDeque::new(),
-            body,
-            framing: encoded.framing,
-            written: 0,
-            is_done: false,
-        }
+        let content = match encoded.framing {
+            Framing::Empty | Framing::Length(0) => None,
+            framing => Some(Box::new(Content { pieces: VecDeque::new(), body: Some(body), framing })),
+        };
+        Self { line: encoded.bytes, line_at: 0, content, written: 0, is_done: false }
     }
 
     /// All of it has gone out.
@@ -71,7 +72,8 @@ impl Upload {
 
     /// Nothing waits for the upstream to take it.
     pub(super) fn is_all_written(&self) -> bool {
-        self.line_at == self.line.len() && self.pieces.is_empty()
+        self.line_at == self.line.len()
+            && self.content.as_ref().is_none_or(|content| content.pieces.is_empty())
     }
 
     /// Writes on as far as the stream and the client allow; ready when all has gone out.
@@ -87,11 +89,12 @@ impl Upload {
             while !self.is_all_written() {
                 ready!(self.write(stream, cx)).map_err(Fault::Upstream)?;
             }
-            if self.body.is_none() || gathered.is_pending() {
+            let goes_on = self.content.as_ref().is_some_and(|content| content.body.is_some());
+            if !goes_on || gathered.is_pending() {
                 // What a TLS session holds back goes out with this.
                 ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(Fault::Upstream)?;
             }
-            if self.body.is_some() {
+            if goes_on {
                 ready!(gathered);
                 continue;
             }
@@ -106,18 +109,20 @@ impl Upload {
     /// client has sent nothing.
     #[inline(always)]
     fn gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        if self.body.is_none() { Poll::Ready(Ok(())) } else { self.gather_body(cx) }
+        if self.content.is_none() { Poll::Ready(Ok(())) } else { self.gather_content(cx) }
     }
 
     #[inline(never)]
-    fn gather_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    fn gather_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let Some(Content { pieces, body: Some(body), .. }) = self.content.as_deref_mut() else {
+            return Poll::Ready(Ok(()));
+        };
         let is_head = self.written == 0;
-        if !self.pieces.is_empty() || (!is_head && self.line_at < self.line.len()) {
+        if !pieces.is_empty() || (!is_head && self.line_at < self.line.len()) {
             return Poll::Ready(Ok(()));
         }
-        let Some(body) = &mut self.body else { return Poll::Ready(Ok(())) };
         let (mut length, mut ended, mut trailers) = (0, false, None);
-        while !ended && length < MAX_BATCH && self.pieces.len() < MAX_PIECES {
+        while !ended && length < MAX_BATCH && pieces.len() < MAX_PIECES {
             if body.is_end_stream() {
                 ended = true;
                 break;
@@ -130,7 +135,7 @@ impl Upload {
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => {
                         length += data.len();
-                        self.pieces.push_back(data);
+                        pieces.push_back(data);
                     }
                     Err(frame) => {
                         trailers = frame.into_trailers().ok();
@@ -148,7 +153,8 @@ impl Upload {
 
     /// Puts the framing around what was gathered.
     fn frame(&mut self, length: usize, mut ended: bool, trailers: Option<HeaderMap>) -> Result<(), Fault> {
-        match &mut self.framing {
+        let Some(content) = self.content.as_deref_mut() else { return Ok(()) };
+        match &mut content.framing {
             Framing::Empty => {}
             Framing::Length(left) => {
                 *left = left.checked_sub(length as u64).ok_or(Fault::Length)?;
@@ -165,61 +171,63 @@ impl Upload {
                 if length > 0 {
                     // A `Vec` takes all that is written to it.
                     let _ = write!(self.line, "{length:x}\r\n");
-                    self.pieces.push_back(Bytes::from_static(b"\r\n"));
+                    content.pieces.push_back(Bytes::from_static(b"\r\n"));
                 }
                 if ended {
                     let mut last = Vec::new();
                     last_chunk(trailers.as_ref(), &mut last);
-                    self.pieces.push_back(last.into());
+                    content.pieces.push_back(last.into());
                 }
             }
         }
         if ended {
-            self.body = None;
+            content.body = None;
         }
         Ok(())
     }
 
     #[inline(always)]
     fn write(&mut self, stream: &mut UpstreamStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.pieces.is_empty() {
-            return self.write_pieces(stream, cx);
-        }
-        let written = ready!(Pin::new(stream).poll_write(cx, &self.line[self.line_at..]))?;
+        let line = &self.line[self.line_at..];
+        let pieces = self.content.as_deref_mut().map(|content| &mut content.pieces);
+        let written = match pieces.filter(|pieces| !pieces.is_empty()) {
+            None => ready!(Pin::new(stream).poll_write(cx, line))?,
+            Some(pieces) => ready!(poll_write_with(line, pieces, stream, cx))?,
+        };
         if written == 0 {
             seldom();
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.line_at += written.min(line.len());
         self.written += written as u64;
-        self.line_at += written;
         Poll::Ready(Ok(()))
     }
+}
 
-    #[inline(never)]
-    fn write_pieces(&mut self, stream: &mut UpstreamStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let line = &self.line[self.line_at..];
-        let mut slices = [IoSlice::new(&[]); MAX_PIECES + 3];
-        let all = std::iter::once(line).filter(|line| !line.is_empty());
-        let all = all.chain(self.pieces.iter().map(|piece| &piece[..]));
-        let count = slices.iter_mut().zip(all).map(|(slice, part)| *slice = IoSlice::new(part)).count();
-        let mut written = ready!(Pin::new(stream).poll_write_vectored(cx, &slices[..count]))?;
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+/// Writes of `line` and the pieces behind it, and takes what was written off the latter; the number
+/// of bytes.
+#[inline(never)]
+fn poll_write_with(
+    line: &[u8],
+    pieces: &mut VecDeque<Bytes>,
+    stream: &mut UpstreamStream,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut slices = [IoSlice::new(&[]); MAX_PIECES + 3];
+    let all = std::iter::once(line).filter(|line| !line.is_empty());
+    let all = all.chain(pieces.iter().map(|piece| &piece[..]));
+    let count = slices.iter_mut().zip(all).map(|(slice, part)| *slice = IoSlice::new(part)).count();
+    let written = ready!(Pin::new(stream).poll_write_vectored(cx, &slices[..count]))?;
+    let mut of_pieces = written.saturating_sub(line.len());
+    while let Some(piece) = pieces.front_mut().filter(|_| of_pieces > 0) {
+        let of_piece = of_pieces.min(piece.len());
+        piece.advance(of_piece);
+        of_pieces -= of_piece;
+        if piece.is_empty() {
+            pieces.pop_front();
         }
-        self.written += written as u64;
-        let of_line = written.min(line.len());
-        self.line_at += of_line;
-        written -= of_line;
-        while let Some(piece) = self.pieces.front_mut().filter(|_| written > 0) {
-            let of_piece = written.min(piece.len());
-            piece.advance(of_piece);
-            written -= of_piece;
-            if piece.is_empty() {
-                self.pieces.pop_front();
-            }
-        }
-        Poll::Ready(Ok(()))
     }
+    Poll::Ready(Ok(written))
 }
 
 impl Fault {
