@@ -11,6 +11,9 @@
 //! not (`#[inline(never)]`).
 
 use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 /// Says that what the call stands in seldom runs, such as the making of an error: it is kept out
 /// of the way of what is usual. Does nothing.
@@ -26,6 +29,29 @@ pub fn apart<'a, F: Future + 'a>(make: impl FnOnce() -> F) -> Pin<Box<dyn Future
     Box::pin(make())
 }
 
+/// A future that is polled out of line, and stays in its place: one way of several that are taken
+/// about as often, and too long to stand among the others.
+pub fn aside<F: Future>(future: F) -> Aside<F> {
+    Aside { future }
+}
+
+pin_project! {
+    /// See [`aside`].
+    pub struct Aside<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Aside<F> {
+    type Output = F::Output;
+
+    #[inline(never)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -33,15 +59,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_future_apart_borrows_waits_and_ends_as_it_would_in_its_place() {
+    async fn a_future_apart_or_aside_borrows_waits_and_ends_as_it_would_in_its_place() {
         let polled = Cell::new(0);
-        let future = apart(|| async {
-            polled.set(1);
+        let work = || async {
+            polled.set(polled.get() + 1);
             tokio::task::yield_now().await;
-            polled.set(2);
+            polled.set(polled.get() + 1);
             "done"
-        });
+        };
+        let future = apart(work);
         assert_eq!(polled.get(), 0, "it runs when it is waited for");
         assert_eq!((future.await, polled.get()), ("done", 2));
+        let future = aside(work());
+        assert_eq!(polled.get(), 2, "it runs when it is waited for");
+        assert_eq!((future.await, polled.get()), ("done", 4));
     }
 }

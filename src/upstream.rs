@@ -25,7 +25,7 @@ use std::time::Duration;
 use http::Method;
 
 use self::pool::{Checkout, Connected, Hosts};
-use crate::hint::seldom;
+use crate::hint::{aside, seldom};
 use crate::message::{Name, RequestHead, Response};
 use crate::net::{Interim, Timer};
 use crate::telemetry::Recorder;
@@ -143,7 +143,8 @@ impl Pool {
                     fresh = true;
                 }
                 Connected::Http2(connection) => {
-                    let failure = match connection.exchange(head, body, origin, waiting).await {
+                    let exchange = connection.exchange(head, body, origin, waiting);
+                    let failure = match aside(exchange).await {
                         Ok(response) => return Ok((response, Connecting(connecting))),
                         Err(failure) => failure,
                     };
