@@ -149,10 +149,14 @@ impl<T> Node<T> {
 
     /// Those of the host, then those of every host.
     fn leaves(&self, host: Option<&Host>) -> impl Iterator<Item = &Leaf<T>> {
-        let of_host = host
-            .and_then(|host| self.by_host.binary_search_by(|(other, _)| other.cmp(host)).ok())
-            .map_or(&[][..], |at| &self.by_host[at].1);
+        let of_host = if self.by_host.is_empty() { &[] } else { self.of_host(host) };
         of_host.iter().chain(&self.any_host)
+    }
+
+    #[inline(never)]
+    fn of_host(&self, host: Option<&Host>) -> &[Leaf<T>] {
+        host.and_then(|host| self.by_host.binary_search_by(|(other, _)| other.cmp(host)).ok())
+            .map_or(&[], |at| &self.by_host[at].1)
     }
 }
 

@@ -31,6 +31,18 @@ impl Origins {
         scheme: Scheme,
         authority: &Authority,
     ) -> Result<Option<Cors>, Refusal> {
+        let named = Name::Origin.bit() | Name::SecFetchSite.bit();
+        if fields.may_have_any(named) { self.judge_page(fields, scheme, authority) } else { Ok(None) }
+    }
+
+    /// As [`judge`](Self::judge), for what a browser has marked.
+    #[inline(never)]
+    fn judge_page(
+        &self,
+        fields: &Fields,
+        scheme: Scheme,
+        authority: &Authority,
+    ) -> Result<Option<Cors>, Refusal> {
         let origin = fields.single(Name::Origin).map_err(|_| Refusal::RepeatedField("Origin"))?;
         let site = fields.single(Name::SecFetchSite).map_err(|_| Refusal::RepeatedField("Sec-Fetch-Site"))?;
         if let Some(origin) = origin {

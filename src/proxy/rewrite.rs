@@ -38,8 +38,8 @@ pub(super) fn request(
     };
     let joined = path::join(&route.upstream.path, asked, target.rest_at).map_err(error::of_join)?;
     match joined {
-        Some(joined) => head.uri = Uri::from(joined),
-        None if head.uri.authority().is_some() => head.uri = Uri::from(asked.clone()),
+        Some(joined) => retarget(head, joined),
+        None if head.uri.authority().is_some() => retarget(head, asked.clone()),
         None => {}
     }
 
@@ -61,6 +61,11 @@ pub(super) fn request(
         upgrade.put_on(&mut head.fields);
     }
     Ok(upgrade)
+}
+
+#[inline(never)]
+fn retarget(head: &mut RequestHead, target: PathAndQuery) {
+    head.uri = Uri::from(target);
 }
 
 /// Makes the client's response of the upstream's.

@@ -116,7 +116,7 @@ impl RequestBody {
     /// Gives up when nothing of it has come for `timeout`, in place of a minute.
     pub fn within(self, timeout: Duration) -> Self {
         if let Kind::Streaming(streaming) = &self.0 {
-            streaming.source.borrow_mut().timeout = timeout;
+            streaming.set_timeout(timeout);
         }
         self
     }
@@ -139,7 +139,7 @@ impl RequestBody {
     /// sent again is not counted again. `None` where none will.
     pub fn received(&self) -> Option<Arc<AtomicU64>> {
         match &self.0 {
-            Kind::Streaming(streaming) => Some(Arc::clone(&streaming.source.borrow().received)),
+            Kind::Streaming(streaming) => Some(streaming.received()),
             Kind::Empty | Kind::Full(_) => None,
         }
     }
@@ -214,6 +214,16 @@ impl Streaming {
     #[inline(never)]
     fn drop_trailers(&self, names: impl IntoIterator<Item = HeaderName>) {
         self.source.borrow_mut().dropped_trailers.extend(names);
+    }
+
+    #[inline(never)]
+    fn set_timeout(&self, timeout: Duration) {
+        self.source.borrow_mut().timeout = timeout;
+    }
+
+    #[inline(never)]
+    fn received(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.source.borrow().received)
     }
 
     fn new(source: Rc<RefCell<Source>>, again: bool) -> Self {

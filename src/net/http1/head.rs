@@ -195,25 +195,14 @@ impl Scanner {
 
     fn field_line(&mut self, head: &[u8], start: usize, end: usize) -> Result<(), Refusal> {
         let line = Line::read(head, start, end, true).map_err(of_line)?;
-        let value = line.value_in(head);
         match line.name() {
-            Name::Te => self.takes_trailers |= has_member(value, b"trailers"),
+            Name::Other => {}
             Name::Host => self.hosts += 1,
-            Name::Expect => self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
-            Name::Connection => {
-                let (close, keep_alive) =
-                    (value.eq_ignore_ascii_case(b"close"), value.eq_ignore_ascii_case(b"keep-alive"));
-                self.close |= close || has_member(value, b"close");
-                self.keep_alive |= keep_alive || has_member(value, b"keep-alive");
-                if close || keep_alive {
-                    // What nearly every client says; nobody else has to know.
+            name => {
+                if !self.known_field(name, line.value_in(head))? {
                     return Ok(());
                 }
             }
-            Name::Upgrade => self.upgrade = true,
-            Name::ContentLength => self.length_field(value)?,
-            Name::TransferEncoding => self.encoding_field(value)?,
-            _ => {}
         }
         if self.lines.capacity() == 0 {
             self.lines = Vec::with_capacity(USUAL_FIELDS);
@@ -222,7 +211,29 @@ impl Scanner {
         Ok(())
     }
 
+    /// Notes what a field says of the message or the connection; `false` where nobody else has to
+    /// know.
     #[inline(never)]
+    fn known_field(&mut self, name: Name, value: &[u8]) -> Result<bool, Refusal> {
+        match name {
+            Name::Te => self.takes_trailers |= has_member(value, b"trailers"),
+            Name::Expect => self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
+            Name::Connection => {
+                let (close, keep_alive) =
+                    (value.eq_ignore_ascii_case(b"close"), value.eq_ignore_ascii_case(b"keep-alive"));
+                self.close |= close || has_member(value, b"close");
+                self.keep_alive |= keep_alive || has_member(value, b"keep-alive");
+                // What nearly every client says.
+                return Ok(!close && !keep_alive);
+            }
+            Name::Upgrade => self.upgrade = true,
+            Name::ContentLength => self.length_field(value)?,
+            Name::TransferEncoding => self.encoding_field(value)?,
+            _ => {}
+        }
+        Ok(true)
+    }
+
     fn length_field(&mut self, value: &[u8]) -> Result<(), Refusal> {
         // Equal lengths on several lines are valid to some (RFC 9110 §8.6), but no client of
         // good will sends them.
@@ -237,7 +248,6 @@ impl Scanner {
         Ok(())
     }
 
-    #[inline(never)]
     fn encoding_field(&mut self, value: &[u8]) -> Result<(), Refusal> {
         if self.chunked || self.http_10 || !value.eq_ignore_ascii_case(b"chunked") {
             return Err(Refusal::TransferEncoding);
