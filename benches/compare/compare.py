@@ -263,14 +263,14 @@ def main():
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="plain,tls,post,big,idle")
-    parser.add_argument("--peers", default="nginx,haproxy,envoy")
+    parser.add_argument("--peers", default="nginx,haproxy,envoy", help="none: --peers ''")
     parser.add_argument("--logs", action="store_true", help="a line in a file for each request; nginx is the only peer")
     parser.add_argument("--json", action="store_true", help="one line of JSON after the table")
     options = parser.parse_args()
     bench = Bench(options.binary, options.logs)
     tables = {}
     try:
-        peers = bench.start(["ours"] + (["nginx"] if options.logs else options.peers.split(",")))
+        peers = bench.start(["ours"] + (["nginx"] if options.logs else list(filter(None, options.peers.split(",")))))
         for workload in options.only.split(","):
             rows = {peer.name: [] for peer in peers}
             for _ in range(1 if workload == "idle" else options.rounds):
