@@ -2,22 +2,22 @@
 
 mod dial;
 mod probe;
+mod tls;
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 pub use self::probe::{Probe, Reached};
 
 use self::dial::{literal, race, resolve};
+use self::tls::TlsStream;
 use super::error::{TlsProblem, UpstreamError};
 use super::origin::Origin;
 use super::outbound::{BadProxyVariable, Outbound};
@@ -25,9 +25,8 @@ use crate::config::{Scheme, UpstreamSettings};
 use crate::net::{ClientTls, TlsError, client_tls, tcp};
 use crate::telemetry::{Connection, Recorder, Side};
 
-/// What one system call may read of a TLS stream, in bytes: fewer calls also tell the upstream less
-/// often that there is room again. Memory that is not used is not touched.
-const READ_AHEAD: usize = 256 * 1024;
+/// What is read of a connection without TLS at a time, where it is only looked at.
+const SPACE: usize = 4 * 1024;
 
 /// How upstreams are connected to; shared by all threads, made anew when its settings change.
 #[derive(Clone, Debug)]
@@ -63,8 +62,7 @@ pub struct UpstreamStream {
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpStream),
-    /// rustls asks for 4 KiB at a time; the buffer turns many such reads into one of the system's.
-    Tls(Box<TlsStream<BufReader<TcpStream>>>),
+    Tls(Box<TlsStream>),
 }
 
 /// What is spoken on a connection.
@@ -137,15 +135,11 @@ impl Connector {
                 return Ok((UpstreamStream::new(Kind::Tcp(tcp)), Protocol::Http1));
             }
             let tls = if http1_only { &self.0.tls.http1 } else { &self.0.tls.h2_or_http1 };
-            let tcp = BufReader::with_capacity(READ_AHEAD, tcp);
-            let stream = TlsConnector::from(tls.clone()).connect(origin.server_name(), tcp).await.map_err(
-                |source| UpstreamError::Tls {
-                    to: origin.to_string(),
-                    problem: TlsProblem::of(&source),
-                    source,
-                },
-            )?;
-            let protocol = match stream.get_ref().1.alpn_protocol() {
+            let stream =
+                TlsStream::connect(tls.clone(), origin.server_name(), tcp).await.map_err(|source| {
+                    UpstreamError::Tls { to: origin.to_string(), problem: TlsProblem::of(&source), source }
+                })?;
+            let protocol = match stream.alpn_protocol() {
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
             };
@@ -237,6 +231,24 @@ impl UpstreamStream {
         match &mut self.kind {
             Kind::Tcp(stream) => tcp::poll_read(stream, cx, buffer),
             Kind::Tls(stream) => tcp::poll_read_to(stream, cx, buffer),
+        }
+    }
+
+    /// Has `read` look at what comes next, without its being copied where it is decrypted anyway; how
+    /// much that was, 0 at the end.
+    pub(super) fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.kind {
+            Kind::Tcp(stream) => {
+                let mut space = [0; SPACE];
+                let count = ready!(tcp::poll_read(stream, cx, &mut space))?;
+                read(&space[..count]);
+                Poll::Ready(Ok(count))
+            }
+            Kind::Tls(stream) => stream.poll_read_with(cx, read),
         }
     }
 

@@ -209,7 +209,7 @@ impl TlsProblem {
         }
     }
 
-    /// Reads what tokio-rustls reports.
+    /// Reads what the making of a TLS connection reports.
     pub(super) fn of(error: &io::Error) -> Self {
         let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
             return match error.kind() {

@@ -39,7 +39,7 @@ impl Connector {
         let result = self.connect(origin, false).await.map(|(stream, protocol)| Reached {
             tls: match &stream.kind {
                 Kind::Tcp(_) => None,
-                Kind::Tls(stream) => Some(version(stream.get_ref().1.protocol_version())),
+                Kind::Tls(stream) => Some(version(stream.protocol_version())),
             },
             http2: protocol == Protocol::Http2,
             through: self.through(origin),

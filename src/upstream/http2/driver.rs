@@ -3,24 +3,20 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio_util::io::poll_read_buf;
+use tokio::io::AsyncWriteExt;
 
 use super::fatal::Fatal;
 use super::frame::Code;
 use super::session::Session;
+use crate::upstream::connector::UpstreamStream;
 
-/// What one read takes: a TLS record.
-const READ: usize = 16 * 1024;
-/// Reads before it is others' turn: what they write to their clients is then still in the
-/// processor's cache.
-const READS: usize = 8;
+/// Reads, of a TLS record each, before it is others' turn: as many as give the clients something to
+/// write that is worth a system call, and no fewer than come with one of the socket's.
+const READS: usize = 32;
 /// How often all others that are ready go first, before it reads and writes: what they have to send
 /// then goes out in the same write, and more of what the upstream sends comes in with one read.
 /// Where nobody is ready, this takes a fraction of a microsecond.
@@ -48,9 +44,8 @@ impl Drop for Ended {
 }
 
 /// Reads and writes until the connection is at its end.
-pub(super) async fn drive(mut stream: impl AsyncRead + AsyncWrite + Unpin, session: Rc<RefCell<Session>>) {
+pub(super) async fn drive(mut stream: UpstreamStream, session: Rc<RefCell<Session>>) {
     let _ended = Ended(Rc::clone(&session));
-    let mut input = Input::default();
     let mut waited = 0;
     let end = poll_fn(|cx| {
         if waited < OTHERS_FIRST {
@@ -60,7 +55,7 @@ pub(super) async fn drive(mut stream: impl AsyncRead + AsyncWrite + Unpin, sessi
         }
         waited = 0;
         let mut session = session.borrow_mut();
-        poll(&mut stream, &mut input, &mut session, cx)
+        poll(&mut stream, &mut session, cx)
     })
     .await;
     match end {
@@ -82,25 +77,20 @@ pub(super) async fn drive(mut stream: impl AsyncRead + AsyncWrite + Unpin, sessi
     let _ = tokio::time::timeout(GOODBYE, goodbye).await;
 }
 
-fn poll<S>(stream: &mut S, input: &mut Input, session: &mut Session, cx: &mut Context<'_>) -> Poll<End>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut reads = 0;
-    loop {
-        match input.poll_fill(stream, cx) {
+fn poll(stream: &mut UpstreamStream, session: &mut Session, cx: &mut Context<'_>) -> Poll<End> {
+    for read in 1..=READS {
+        let mut outcome = Ok(());
+        match stream.poll_read_with(cx, &mut |bytes| outcome = session.receive(bytes)) {
             Poll::Pending => break,
             Poll::Ready(Ok(0)) => return Poll::Ready(End::Lost(io::ErrorKind::UnexpectedEof.into())),
             Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
         }
-        if let Err(fatal) = session.receive(&mut input.bytes) {
+        if let Err(fatal) = outcome {
             return Poll::Ready(End::Fatal(fatal));
         }
-        reads += 1;
-        if reads == READS {
+        if read == READS {
             cx.waker().wake_by_ref();
-            break;
         }
     }
     if session.abandoned {
@@ -116,37 +106,8 @@ where
         }
     }
     if session.is_quiet() {
-        input.rest();
-        session.out.rest();
+        session.rest();
     }
     session.set_driver(cx);
     Poll::Pending
-}
-
-/// What was read and is no whole frame.
-#[derive(Default)]
-struct Input {
-    bytes: BytesMut,
-}
-
-impl Input {
-    fn poll_fill(
-        &mut self,
-        stream: &mut (impl AsyncRead + Unpin),
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        // Content that waits for its reader keeps the memory that it was read into, so that is filled
-        // before there is more of it.
-        if self.bytes.capacity() - self.bytes.len() < READ / 4 {
-            self.bytes.reserve(READ);
-        }
-        poll_read_buf(Pin::new(stream), cx, &mut self.bytes)
-    }
-
-    /// Frees what only a busy connection needs.
-    fn rest(&mut self) {
-        if self.bytes.is_empty() {
-            self.bytes = BytesMut::new();
-        }
-    }
 }

@@ -29,3 +29,4 @@ pub(super) const COMPRESSION: Fatal =
     Fatal { code: Code::COMPRESSION_ERROR, reason: "a header block cannot be decoded" };
 pub(super) const TOO_WIDE: Fatal = flow_control("a window is wider than windows can be");
 pub(super) const PADDING: Fatal = protocol("a frame is padded with more than it holds");
+pub(super) const EMPTY: Fatal = frame_size("a padded frame is empty");

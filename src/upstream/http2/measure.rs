@@ -3,7 +3,6 @@
 
 use std::task::{Context, Poll, Waker};
 
-use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::hpack::Scheme;
@@ -50,11 +49,9 @@ pub fn read_http2<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> ReadConnect
     });
     // All of it goes out ahead of what comes; a sink takes it at once.
     let _taken = session.out.poll_write(&mut tokio::io::sink(), &mut Context::from_waker(Waker::noop()));
-    let mut input = BytesMut::new();
     let mut fatal = None;
     for piece in pieces {
-        input.extend_from_slice(piece);
-        if let Err(reason) = session.receive(&mut input) {
+        if let Err(reason) = session.receive(piece) {
             fatal = Some(reason.reason);
             session.reject(&reason);
             break;

@@ -17,13 +17,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::sync::Notify;
 
+use self::receive::Content;
 use super::broken::Broken;
 use super::fatal::Fatal;
 use super::fields::MAX_HEADER_LIST;
 use super::frame::{Code, MIN_MAX_FRAME, PREFACE, kind, setting};
 use super::hpack::{Decoder, Encoder, Scheme};
 use super::outbox::Outbox;
-use super::stream::{FIRST_WINDOW, Odd, Stream, watch};
+use super::stream::{FIRST_WINDOW, Odd, Stream, piece, watch};
 use crate::message::{Field, Fields};
 
 /// What an upstream may send on all streams together ahead of our taking it off the connection,
@@ -50,8 +51,6 @@ const INITIAL_WINDOW: u32 = 65_535;
 const MAX_ID: u32 = 0x7fff_ff00;
 /// Queues that are kept for the next streams.
 const MAX_SPARE: usize = 64;
-/// Content up to this size is copied out of what was read, so that it does not keep all of that.
-const COPIED: usize = 4 * 1024;
 
 /// See the [module](self).
 pub(super) struct Session {
@@ -69,6 +68,9 @@ pub(super) struct Session {
     send_room: i64,
     /// What the upstream may still send on all of them.
     receive_room: u32,
+    /// A DATA frame of which not all has come, and what there is of another frame.
+    content: Option<Content>,
+    part: Vec<u8>,
     /// A header block of which not all has come.
     block: Option<Block>,
     /// Streams whose body waits for room on the connection.
@@ -82,7 +84,7 @@ pub(super) struct Session {
     closed: bool,
     scratch: Vec<u8>,
     /// Queues of streams that are over.
-    spare: Vec<VecDeque<Bytes>>,
+    spare: Vec<VecDeque<Vec<u8>>>,
     /// The task that reads and writes.
     driver: Option<Waker>,
     /// That task waits for the connection to take more.
@@ -155,6 +157,8 @@ impl Session {
             },
             send_room: i64::from(INITIAL_WINDOW),
             receive_room: CONNECTION_WINDOW,
+            content: None,
+            part: Vec::new(),
             block: None,
             blocked: Vec::new(),
             replies: 0,
@@ -192,6 +196,14 @@ impl Session {
     /// Nothing is under way.
     pub(super) fn is_quiet(&self) -> bool {
         self.streams.is_empty()
+    }
+
+    /// Frees what only a busy connection needs.
+    pub(super) fn rest(&mut self) {
+        self.out.rest();
+        if self.part.is_empty() {
+            self.part = Vec::new();
+        }
     }
 
     /// Starts an exchange, for which there [is room](Self::has_room): its head goes to the outbox.
@@ -281,15 +293,16 @@ impl Session {
         if !stream.ended || stream.data.len() > 1 || stream.trailers.is_some() {
             return None;
         }
-        Some(stream.data.pop_front().unwrap_or_default())
+        Some(stream.data.pop_front().map(piece).unwrap_or_default())
     }
 
     /// Ready with content; `None` at its end.
     pub(super) fn poll_data(&mut self, id: u32, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         let Some(stream) = self.streams.get_mut(&id) else { return Poll::Ready(None) };
-        if let Some((data, more)) = stream.take_data() {
-            if let Some(more) = more.filter(|_| stream.open) {
+        if let Some(data) = stream.take_data() {
+            if let Some(more) = stream.widen(2) {
                 self.out.window_update(id, more);
+                self.widen_others();
             }
             return Poll::Ready(Some(Ok(data)));
         }
@@ -301,6 +314,16 @@ impl Session {
         }
         watch(&mut stream.reader, cx);
         Poll::Pending
+    }
+
+    /// Tells the upstream what it may send on all streams that will soon need it: one write does for
+    /// them all.
+    fn widen_others(&mut self) {
+        for (id, stream) in &mut self.streams {
+            if let Some(more) = stream.widen(8) {
+                self.out.window_update(*id, more);
+            }
+        }
     }
 
     pub(super) fn take_trailers(&mut self, id: u32) -> Option<HeaderMap> {

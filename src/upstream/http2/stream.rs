@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::Hasher;
 use std::task::{Context, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::broken::Broken;
@@ -18,9 +18,8 @@ pub(super) const FIRST_WINDOW: u32 = 256 * 1024;
 const MAX_WINDOW: u32 = 512 * 1024;
 /// Content that has to be read first: so much may be on its way to a client that reads nothing.
 const GROWS_AFTER: u64 = 2 * 1024 * 1024;
-/// Pieces of content beyond which small ones are joined, and what is small, in bytes.
-const MANY: usize = 16;
-const SMALL: usize = 4 * 1024;
+/// The largest piece that content is put together to, in bytes.
+const PIECE: usize = 16 * 1024;
 /// Interim responses ahead of one response.
 const MAX_INTERIM: usize = 32;
 
@@ -44,7 +43,8 @@ pub(super) struct Stream {
     has_head: bool,
     /// What is still to come of the announced length.
     left: Option<u64>,
-    pub(super) data: VecDeque<Bytes>,
+    /// Content that nobody has taken yet.
+    pub(super) data: VecDeque<Vec<u8>>,
     pub(super) trailers: Option<HeaderMap>,
     /// All of the response has come.
     pub(super) ended: bool,
@@ -137,43 +137,59 @@ impl Stream {
         true
     }
 
-    /// Takes content.
+    /// Takes it that so much content comes next, and what of its frame is none.
     ///
     /// # Errors
     ///
-    /// Why it makes the response malformed.
-    pub(super) fn on_data(&mut self, data: Bytes, padding: u32, ends: bool) -> Result<(), &'static str> {
+    /// Why that makes the response malformed.
+    pub(super) fn announce(&mut self, size: usize, padding: u32) -> Result<(), &'static str> {
         if !self.has_head {
             return Err("content comes ahead of its head");
         }
         self.read += padding;
-        if !data.is_empty() {
-            if self.bodiless {
-                return Err("it has content where there is none");
-            }
-            if let Some(left) = &mut self.left {
-                *left = left.checked_sub(data.len() as u64).ok_or(WRONG_LENGTH)?;
-            }
-            self.queue(data);
+        if size > 0 && self.bodiless {
+            return Err("it has content where there is none");
         }
-        if ends { self.end() } else { Ok(()) }
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(size as u64).ok_or(WRONG_LENGTH)?;
+        }
+        Ok(())
     }
 
-    /// Puts content behind what waits; many small pieces together, since each costs more memory
-    /// than it holds, and only what they hold is counted against the window.
-    fn queue(&mut self, data: Bytes) {
-        let joins = self.data.len() >= MANY && data.len() < SMALL;
-        match self.data.back_mut().filter(|last| joins && last.len() < SMALL) {
-            Some(last) => {
-                let mut joined = BytesMut::from(std::mem::take(last));
-                joined.extend_from_slice(&data);
-                *last = joined.freeze();
+    /// Puts content behind what waits. Its frame has so much `more`.
+    pub(super) fn queue(&mut self, mut content: &[u8], more: usize) {
+        while !content.is_empty() {
+            let room = self.data.back().map_or(0, |last| last.capacity() - last.len());
+            if room == 0 {
+                self.data.push_back(Vec::with_capacity(self.expected(content.len() + more)));
+                continue;
             }
-            None => self.data.push_back(data),
+            let (here, rest) = content.split_at(room.min(content.len()));
+            if let Some(last) = self.data.back_mut() {
+                last.extend_from_slice(here);
+            }
+            content = rest;
         }
     }
 
-    fn end(&mut self) -> Result<(), &'static str> {
+    /// What the next piece needs room for, where so much is known to come.
+    fn expected(&self, known: usize) -> usize {
+        let all = match self.left {
+            // What is announced may never come, and is not waited for.
+            Some(left) => usize::try_from(left).unwrap_or(PIECE).saturating_add(known),
+            // Where what came is not taken at once, there is much of it.
+            None if !self.data.is_empty() => PIECE,
+            None => known,
+        };
+        all.min(PIECE)
+    }
+
+    /// All of it has come.
+    ///
+    /// # Errors
+    ///
+    /// It is less than was announced.
+    pub(super) fn end(&mut self) -> Result<(), &'static str> {
         if self.left.is_some_and(|left| left > 0) && !self.bodiless {
             return Err(WRONG_LENGTH);
         }
@@ -181,14 +197,19 @@ impl Stream {
         Ok(())
     }
 
-    /// Takes content for whoever reads it; with how much more the upstream may now send.
-    pub(super) fn take_data(&mut self) -> Option<(Bytes, Option<u32>)> {
-        let data = self.data.pop_front()?;
+    /// Takes content for whoever reads it.
+    pub(super) fn take_data(&mut self) -> Option<Bytes> {
+        let data = piece(self.data.pop_front()?);
         // No piece is as long as this.
         self.read += u32::try_from(data.len()).unwrap_or(u32::MAX);
         self.taken += data.len() as u64;
-        if self.ended || self.read < self.window / 2 {
-            return Some((data, None));
+        Some(data)
+    }
+
+    /// How much more the upstream may send, now that so much was read: the `part`th of its window.
+    pub(super) fn widen(&mut self, part: u32) -> Option<u32> {
+        if self.ended || !self.open || self.read < self.window / part {
+            return None;
         }
         let mut more = std::mem::take(&mut self.read);
         if self.data.is_empty() && self.window < MAX_WINDOW && self.taken >= GROWS_AFTER {
@@ -196,7 +217,7 @@ impl Stream {
             self.window *= 2;
         }
         self.receive_room += more;
-        Some((data, Some(more)))
+        Some(more)
     }
 
     /// It is over; whoever waits for it is told.
@@ -222,6 +243,15 @@ impl Stream {
 }
 
 const WRONG_LENGTH: &str = "its content has not the length that it announces";
+
+/// A piece of content as it is passed on. It may wait long for a client that reads slowly, and keeps
+/// no more room than it has use for.
+pub(super) fn piece(mut content: Vec<u8>) -> Bytes {
+    if content.len() < content.capacity() / 2 {
+        content.shrink_to_fit();
+    }
+    Bytes::from(content)
+}
 
 /// Has `waker` wake whoever polls with `cx`.
 pub(super) fn watch(waker: &mut Option<Waker>, cx: &Context<'_>) {

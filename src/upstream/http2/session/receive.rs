@@ -1,86 +1,113 @@
 //! What a session makes of the frames that come.
 
-use bytes::{Buf, Bytes, BytesMut};
-
 use super::{
-    Block, CONNECTION_WINDOW, COPIED, MAX_BLOCK_FRAMES, MAX_FRAME, MAX_GOODBYES, MAX_REPLIES, Session,
+    Block, CONNECTION_WINDOW, MAX_BLOCK_FRAMES, MAX_FRAME, MAX_GOODBYES, MAX_REPLIES, Session,
     USUAL_MAX_STREAMS,
 };
 use crate::upstream::http2::broken::Broken;
 use crate::upstream::http2::fatal::{
-    COMPRESSION, Fatal, PADDING, TOO_WIDE, calm, flow_control, frame_size, protocol,
+    COMPRESSION, EMPTY, Fatal, PADDING, TOO_WIDE, calm, flow_control, frame_size, protocol,
 };
 use crate::upstream::http2::fields::{MAX_HEADER_LIST, read_fields};
 use crate::upstream::http2::frame::{self, Code, MAX_WINDOW, MIN_MAX_FRAME, flag, kind, setting};
 use crate::upstream::http2::hpack::DEFAULT_TABLE_SIZE;
 
+/// A DATA frame of which the head has come.
+pub(super) struct Content {
+    stream: u32,
+    ends_stream: bool,
+    /// Bytes to come of the content and of the padding behind it.
+    left: usize,
+    padding: usize,
+}
+
 impl Session {
-    /// Takes the whole frames off the front of `input`.
+    /// Reads what comes next. Content is passed on as it comes, all else when its frame is complete.
     ///
     /// # Errors
     ///
     /// Why what comes is not HTTP/2. The session is of no more use then, and has to be told by
     /// [`reject`](Self::reject).
-    pub(in crate::upstream::http2) fn receive(&mut self, input: &mut BytesMut) -> Result<(), Fatal> {
-        while let Some(head) = frame::Head::read(input) {
-            if !self.peer.has_greeted && (head.kind != kind::SETTINGS || head.has(flag::ACK)) {
-                return Err(protocol("it does not begin with SETTINGS"));
+    pub(in crate::upstream::http2) fn receive(&mut self, mut bytes: &[u8]) -> Result<(), Fatal> {
+        while !bytes.is_empty() {
+            let taken = if self.content.is_some() {
+                self.on_content(bytes)
+            } else if self.part.is_empty() {
+                self.on_frame(bytes)?
+            } else {
+                self.on_part(bytes)?
+            };
+            if taken == 0 {
+                self.part.extend_from_slice(bytes);
+                break;
             }
-            if head.length > MAX_FRAME as usize {
-                return Err(frame_size("a frame is larger than was agreed"));
-            }
-            let Some(payload) = input.get(frame::HEAD..frame::HEAD + head.length) else { break };
-            if self.block.is_some() && head.kind != kind::CONTINUATION {
-                return Err(protocol("a header block is broken off"));
-            }
-            if head.kind == kind::DATA {
-                let (start, end) = self.unpad(head, payload)?;
-                let data = if end - start <= COPIED {
-                    let data = Bytes::copy_from_slice(&payload[start..end]);
-                    input.advance(frame::HEAD + head.length);
-                    data
-                } else {
-                    let mut whole = input.split_to(frame::HEAD + head.length).freeze();
-                    whole.advance(frame::HEAD + start);
-                    whole.truncate(end - start);
-                    whole
-                };
-                self.on_data(head, data)?;
-                continue;
-            }
-            match head.kind {
-                kind::HEADERS => self.on_headers(head, payload)?,
-                kind::CONTINUATION => self.on_continuation(head, payload)?,
-                kind::SETTINGS => self.on_settings(head, payload)?,
-                kind::WINDOW_UPDATE => self.on_window_update(head, payload)?,
-                kind::RST_STREAM => self.on_reset(head, payload)?,
-                kind::PING => self.on_ping(head, payload)?,
-                kind::GOAWAY => self.on_goodbye(head, payload)?,
-                kind::PUSH_PROMISE => return Err(protocol("it pushes, which was declined")),
-                kind::PRIORITY if head.stream == 0 => return Err(protocol("PRIORITY without a stream")),
-                // RFC 9113 §5.5: what is not known is not looked at.
-                _ => {}
-            }
-            input.advance(frame::HEAD + head.length);
+            bytes = &bytes[taken..];
         }
         Ok(())
     }
 
-    /// Where in the payload its content stands (RFC 9113 §§6.1, 6.2).
-    fn unpad(&self, head: frame::Head, payload: &[u8]) -> Result<(usize, usize), Fatal> {
-        let (mut start, mut end) = (0, payload.len());
-        if head.has(flag::PADDED) {
-            let padding = *payload.first().ok_or(frame_size("a padded frame is empty"))?;
-            start = 1;
-            end = end.checked_sub(usize::from(padding)).ok_or(PADDING)?;
+    /// Puts a frame together that came in parts; how much of `bytes` was needed.
+    fn on_part(&mut self, bytes: &[u8]) -> Result<usize, Fatal> {
+        let mut frame = std::mem::take(&mut self.part);
+        let whole = match frame::Head::read(&frame) {
+            None => frame::HEAD,
+            // Its padding's length is all that is missing.
+            Some(head) if head.kind == kind::DATA => frame::HEAD + 1,
+            Some(head) => frame::HEAD + head.length,
+        };
+        let here = bytes.len().min(whole - frame.len());
+        frame.extend_from_slice(&bytes[..here]);
+        if self.on_frame(&frame)? > 0 {
+            frame.clear();
         }
-        if head.kind == kind::HEADERS && head.has(flag::PRIORITY) {
-            start += 5;
-        }
-        if start > end { Err(PADDING) } else { Ok((start, end)) }
+        self.part = frame;
+        Ok(here)
     }
 
-    fn on_data(&mut self, head: frame::Head, data: Bytes) -> Result<(), Fatal> {
+    /// Takes the frame off the front of `bytes`, of DATA the start alone; how long that was, 0 where
+    /// it is not complete.
+    fn on_frame(&mut self, bytes: &[u8]) -> Result<usize, Fatal> {
+        let Some(head) = frame::Head::read(bytes) else { return Ok(0) };
+        if !self.peer.has_greeted && (head.kind != kind::SETTINGS || head.has(flag::ACK)) {
+            return Err(protocol("it does not begin with SETTINGS"));
+        }
+        if head.length > MAX_FRAME as usize {
+            return Err(frame_size("a frame is larger than was agreed"));
+        }
+        if self.block.is_some() && head.kind != kind::CONTINUATION {
+            return Err(protocol("a header block is broken off"));
+        }
+        if head.kind == kind::DATA {
+            return self.on_data(head, bytes.get(frame::HEAD).copied());
+        }
+        let Some(payload) = bytes.get(frame::HEAD..frame::HEAD + head.length) else { return Ok(0) };
+        match head.kind {
+            kind::HEADERS => self.on_headers(head, payload)?,
+            kind::CONTINUATION => self.on_continuation(head, payload)?,
+            kind::SETTINGS => self.on_settings(head, payload)?,
+            kind::WINDOW_UPDATE => self.on_window_update(head, payload)?,
+            kind::RST_STREAM => self.on_reset(head, payload)?,
+            kind::PING => self.on_ping(head, payload)?,
+            kind::GOAWAY => self.on_goodbye(head, payload)?,
+            kind::PUSH_PROMISE => return Err(protocol("it pushes, which was declined")),
+            kind::PRIORITY if head.stream == 0 => return Err(protocol("PRIORITY without a stream")),
+            // RFC 9113 §5.5: what is not known is not looked at.
+            _ => {}
+        }
+        Ok(frame::HEAD + head.length)
+    }
+
+    /// Takes the start of a DATA frame (RFC 9113 §6.1); its length, 0 where it is not complete.
+    fn on_data(&mut self, head: frame::Head, first: Option<u8>) -> Result<usize, Fatal> {
+        let (mut start, mut padding) = (0, 0);
+        if head.has(flag::PADDED) {
+            if head.length == 0 {
+                return Err(EMPTY);
+            }
+            let Some(first) = first else { return Ok(0) };
+            (start, padding) = (1, usize::from(first));
+        }
+        let left = (head.length - start).checked_sub(padding).ok_or(PADDING)?;
         self.check_known(head)?;
         // No frame is larger than was agreed.
         let size = head.length as u32;
@@ -90,26 +117,52 @@ impl Session {
             self.out.window_update(0, CONNECTION_WINDOW - self.receive_room);
             self.receive_room = CONNECTION_WINDOW;
         }
+        let ends_stream = head.has(flag::END_STREAM);
+        self.content = Some(Content { stream: head.stream, ends_stream, left, padding });
         // Of a stream that was given up, more may be on its way.
-        let Some(stream) = self.streams.get_mut(&head.stream).filter(|stream| stream.broken.is_none()) else {
-            return Ok(());
-        };
-        if stream.ended {
-            return Err(Fatal { code: Code::STREAM_CLOSED, reason: "content behind the end of a stream" });
+        if let Some(stream) = self.streams.get_mut(&head.stream).filter(|stream| stream.broken.is_none()) {
+            if stream.ended {
+                return Err(Fatal {
+                    code: Code::STREAM_CLOSED,
+                    reason: "content behind the end of a stream",
+                });
+            }
+            if !stream.take_room(size) {
+                self.fail(head.stream, Code::FLOW_CONTROL_ERROR, "more content than there is room for");
+            } else if let Err(reason) = stream.announce(left, size - left as u32) {
+                self.fail(head.stream, Code::PROTOCOL_ERROR, reason);
+            }
         }
-        if !stream.take_room(size) {
-            self.fail(head.stream, Code::FLOW_CONTROL_ERROR, "more content than there is room for");
-            return Ok(());
+        if left + padding == 0 {
+            self.on_content(&[]);
         }
-        let padding = size - data.len() as u32;
-        let outcome = stream.on_data(data, padding, head.has(flag::END_STREAM));
-        self.judge(head.stream, outcome);
-        Ok(())
+        Ok(frame::HEAD + start)
+    }
+
+    /// Takes what there is of a DATA frame's content and padding; how much that was.
+    fn on_content(&mut self, bytes: &[u8]) -> usize {
+        let Some(content) = &mut self.content else { return 0 };
+        let (here, behind) = bytes.split_at(content.left.min(bytes.len()));
+        let padding = content.padding.min(behind.len());
+        content.left -= here.len();
+        content.padding -= padding;
+        let id = content.stream;
+        let is_over = content.left + content.padding == 0;
+        let ends = is_over && content.ends_stream;
+        if let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.broken.is_none()) {
+            stream.queue(here, content.left);
+            let outcome = if ends { stream.end() } else { Ok(()) };
+            self.judge(id, outcome);
+        }
+        if is_over {
+            self.content = None;
+        }
+        here.len() + padding
     }
 
     fn on_headers(&mut self, head: frame::Head, payload: &[u8]) -> Result<(), Fatal> {
         self.check_known(head)?;
-        let (start, end) = self.unpad(head, payload)?;
+        let (start, end) = unpad(head, payload)?;
         let ends_stream = head.has(flag::END_STREAM);
         if head.has(flag::END_HEADERS) {
             return self.on_block(head.stream, ends_stream, &payload[start..end]);
@@ -350,6 +403,20 @@ impl Session {
         }
         Err(protocol("a frame is about a stream that was never begun"))
     }
+}
+
+/// Where in the payload of HEADERS its block stands (RFC 9113 §6.2).
+fn unpad(head: frame::Head, payload: &[u8]) -> Result<(usize, usize), Fatal> {
+    let (mut start, mut end) = (0, payload.len());
+    if head.has(flag::PADDED) {
+        let padding = *payload.first().ok_or(EMPTY)?;
+        start = 1;
+        end = end.checked_sub(usize::from(padding)).ok_or(PADDING)?;
+    }
+    if head.has(flag::PRIORITY) {
+        start += 5;
+    }
+    if start > end { Err(PADDING) } else { Ok((start, end)) }
 }
 
 fn number(payload: &[u8], wrong_size: &'static str) -> Result<u32, Fatal> {

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::*;
@@ -14,13 +14,12 @@ use crate::upstream::http2::stream::FIRST_WINDOW;
 /// A session at work: what it wrote is taken out frame by frame.
 struct Talk {
     session: Session,
-    input: BytesMut,
 }
 
 impl Talk {
     /// Past both prefaces.
     fn new() -> Self {
-        let mut talk = Self { session: Session::new(USUAL_MAX_STREAMS), input: BytesMut::new() };
+        let mut talk = Self { session: Session::new(USUAL_MAX_STREAMS) };
         talk.written();
         talk.receive(&greeting()).unwrap();
         assert_eq!(talk.frames(), [(kind::SETTINGS, flag::ACK, 0, vec![])]);
@@ -28,8 +27,7 @@ impl Talk {
     }
 
     fn receive(&mut self, bytes: &[u8]) -> Result<(), fatal::Fatal> {
-        self.input.extend_from_slice(bytes);
-        self.session.receive(&mut self.input)
+        self.session.receive(bytes)
     }
 
     fn open(&mut self, method: Method, ends: bool, fields: &HeaderMap) -> u32 {
@@ -93,7 +91,7 @@ impl Talk {
 
 #[test]
 fn a_connection_begins_with_the_preface_and_what_we_take() {
-    let mut talk = Talk { session: Session::new(USUAL_MAX_STREAMS), input: BytesMut::new() };
+    let mut talk = Talk { session: Session::new(USUAL_MAX_STREAMS) };
     let written = talk.written();
     let rest = written.strip_prefix(PREFACE).unwrap();
     let head = frame::Head::read(rest).unwrap();
@@ -282,6 +280,87 @@ fn room_to_send_grows_for_a_reader_who_keeps_up() {
 }
 
 #[test]
+fn streams_that_soon_need_room_get_it_with_the_one_that_needs_it_now() {
+    let mut talk = Talk::new();
+    let [first, second, third] = [talk.get(), talk.get(), talk.get()];
+    for (id, read) in [(first, 4), (second, 2), (third, 7)] {
+        talk.receive(&fields(id, 0, &[(":status", "200")])).unwrap();
+        for _ in 0..read {
+            talk.receive(&data(id, 0, &[0; 16_384])).unwrap();
+        }
+    }
+    talk.written();
+    // The second has read an eighth of what it may get, the third none of it.
+    for id in [second, first] {
+        while talk.session.poll_data(id, &cx()).is_ready() {}
+    }
+    assert_eq!(talk.frames(), []);
+    talk.receive(&data(first, 0, &[0; 65_536])).unwrap();
+    while talk.session.poll_data(first, &cx()).is_ready() {}
+    let mut told: Vec<(u32, u32)> = talk
+        .frames()
+        .into_iter()
+        .map(|(_, _, id, more)| (id, u32::from_be_bytes(more.try_into().unwrap())))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [(first, 131_072), (second, 32_768)]);
+}
+
+#[test]
+fn content_is_passed_on_before_its_frame_is_complete_and_padding_never() {
+    let mut talk = Talk::new();
+    let id = talk.get();
+    talk.receive(&fields(id, 0, &[(":status", "200")])).unwrap();
+    let read = |talk: &mut Talk| match talk.session.poll_data(id, &cx()) {
+        Poll::Ready(Some(Ok(data))) => String::from_utf8(data.to_vec()).unwrap(),
+        _ => String::new(),
+    };
+    let frame = write(kind::DATA, flag::PADDED | END, id, b"\x03content\0\0\0");
+    let (start, end) = frame.split_at(frame::HEAD);
+    talk.receive(start).unwrap();
+    talk.receive(&end[..1]).unwrap();
+    assert_eq!(read(&mut talk), "");
+    talk.receive(&end[1..4]).unwrap();
+    assert_eq!(read(&mut talk), "con");
+    talk.receive(&end[4..10]).unwrap();
+    assert_eq!(read(&mut talk), "tent");
+    assert!(!talk.session.is_taken(id));
+    talk.receive(&end[10..]).unwrap();
+    assert_eq!(read(&mut talk), "");
+    assert!(talk.head(id).is_ready() && talk.session.is_taken(id));
+}
+
+#[test]
+fn a_stream_that_breaks_in_the_middle_of_a_frame_leaves_the_others_whole() {
+    let mut talk = Talk::new();
+    let [first, second] = [talk.get(), talk.get()];
+    let ok = [(":status", "200")];
+    talk.receive(&[fields(first, 0, &ok), fields(second, 0, &ok)].concat()).unwrap();
+    let frame = data(first, 0, b"given up");
+    talk.receive(&frame[..12]).unwrap();
+    talk.session.forget(first);
+    talk.receive(&frame[12..]).unwrap();
+    talk.receive(&data(second, END, b"whole")).unwrap();
+    assert_eq!(talk.session.take_whole(second).unwrap(), "whole");
+}
+
+#[test]
+fn a_piece_that_waits_keeps_no_more_room_than_it_has_use_for() {
+    let mut talk = Talk::new();
+    let id = talk.get();
+    talk.receive(&fields(id, 0, &[(":status", "200")])).unwrap();
+    for _ in 0..2 {
+        talk.receive(&data(id, 0, &[0; 100])).unwrap();
+    }
+    let mut pieces = 0;
+    while let Poll::Ready(Some(Ok(piece))) = talk.session.poll_data(id, &cx()) {
+        assert!(piece.try_into_mut().unwrap().capacity() <= 256);
+        pieces += 1;
+    }
+    assert_eq!(pieces, 2);
+}
+
+#[test]
 fn what_the_upstream_has_not_looked_at_is_told_apart() {
     let mut talk = Talk::new();
     let (seen, unseen) = (talk.get(), talk.get());
@@ -389,7 +468,7 @@ impl tokio::io::AsyncWrite for Partly {
 #[test]
 fn what_another_connection_has_said_of_streams_holds_until_this_one_speaks() {
     for (said, expected) in [(None, USUAL_MAX_STREAMS), (Some(7), 7)] {
-        let mut talk = Talk { session: Session::new(2), input: BytesMut::new() };
+        let mut talk = Talk { session: Session::new(2) };
         assert_eq!(talk.session.max_streams(), 2);
         let said = said.map(|said| (setting::MAX_CONCURRENT_STREAMS, said));
         talk.receive(&settings(said.as_slice())).unwrap();
