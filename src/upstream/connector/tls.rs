@@ -3,6 +3,8 @@
 //! Much is read of the socket at once, and each record is decrypted where it was read to. What comes
 //! is so copied once less than by way of rustls's own buffers, which take 4 KiB at a time.
 
+mod records;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -10,26 +12,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, BytesMut};
 use rustls::client::UnbufferedClientConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
+};
 use rustls::{ClientConfig, ProtocolVersion};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use self::records::{Incoming, Outgoing};
 use crate::net::tcp;
 
-/// What one system call may read, in bytes: some records of the longest, and more than the longest
-/// message of a handshake (64 KiB), which stands here until all of it has come.
-const READ_AHEAD: usize = 128 * 1024;
-/// The longest record as it comes (RFC 5246 §6.2.3, RFC 8446 §5.2), its header included.
-const MAX_RECORD: usize = 5 + 16 * 1024 + 2048;
 /// What is encrypted at a time.
 const MAX_WRITE: usize = 64 * 1024;
 /// Pieces up to this size are put into one record.
 const JOINED: usize = 4 * 1024;
-/// What is kept for what is written or waits next.
-const KEPT: usize = 32 * 1024;
 /// What records add to what they carry, or more.
 const RECORDS_ADD: usize = 512;
 
@@ -37,29 +36,16 @@ const RECORDS_ADD: usize = 512;
 pub(super) struct TlsStream {
     tcp: TcpStream,
     tls: UnbufferedClientConnection,
-    /// Where records are read to; they stand in `at..end`.
-    incoming: Box<[u8]>,
-    at: usize,
-    end: usize,
+    incoming: Incoming,
     outgoing: Outgoing,
-    /// Decrypted and not given out, from `plain_at` on.
-    plain: Vec<u8>,
-    plain_at: usize,
+    /// Decrypted and not given out.
+    plain: BytesMut,
     /// The upstream has said that it sends no more.
     is_over: bool,
     /// It was told so.
     has_said_goodbye: bool,
     /// Why there is no more TLS here. The session is not asked again.
     failed: Option<rustls::Error>,
-}
-
-/// Records on their way out, which stand in `sent..end`.
-#[derive(Default)]
-struct Outgoing {
-    /// What is behind them was used before: it need not be made anew.
-    bytes: Vec<u8>,
-    sent: usize,
-    end: usize,
 }
 
 /// What to do with a session that takes what is written.
@@ -125,12 +111,9 @@ impl TlsStream {
         let mut stream = Self {
             tcp,
             tls: UnbufferedClientConnection::new(config, name).map_err(of_tls)?,
-            incoming: vec![0; READ_AHEAD].into_boxed_slice(),
-            at: 0,
-            end: 0,
+            incoming: Incoming::new(),
             outgoing: Outgoing::default(),
-            plain: Vec::new(),
-            plain_at: 0,
+            plain: BytesMut::new(),
             is_over: false,
             has_said_goodbye: false,
             failed: None,
@@ -178,13 +161,12 @@ impl TlsStream {
         if let Some(error) = &self.failed {
             return Err(of_tls(error.clone()));
         }
-        let incoming = &mut self.incoming[self.at..self.end];
-        let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(incoming);
+        let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(self.incoming.records());
         let step = match state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                 let mut all = 0;
                 while let Some(record) = traffic.next_record() {
-                    let record = record.map_err(of_tls)?;
+                    let record = record.map_err(|error| of_tls(self.failed.insert(error).clone()))?;
                     discard += record.discard;
                     let taken = if self.plain.is_empty() { sink.take(record.payload) } else { 0 };
                     self.plain.extend_from_slice(&record.payload[taken..]);
@@ -193,13 +175,7 @@ impl TlsStream {
                 Ok(if all + self.plain.len() > 0 { Step::Read(all) } else { Step::Again })
             }
             Ok(ConnectionState::EncodeTlsData(mut message)) => {
-                self.outgoing.put(RECORDS_ADD, |room| {
-                    message.encode(room).map_err(|error| match error {
-                        EncodeError::InsufficientSize(error) => Ok(error.required_size),
-                        error => Err(io::Error::other(error)),
-                    })
-                })?;
-                Ok(Step::Again)
+                encode(&mut message, &mut self.outgoing).map(|()| Step::Again)
             }
             // It goes out from here, ahead of all that is written later.
             Ok(ConnectionState::TransmitTlsData(message)) => {
@@ -219,15 +195,9 @@ impl TlsStream {
                 Ok(Step::Closed)
             }
             Ok(other) => Err(io::Error::other(format!("TLS is in a state that is not known: {other:?}"))),
-            Err(error) => {
-                self.failed = Some(error.clone());
-                Err(of_tls(error))
-            }
+            Err(error) => Err(of_tls(self.failed.insert(error).clone())),
         };
-        self.at += discard;
-        if self.at == self.end {
-            (self.at, self.end) = (0, 0);
-        }
+        self.incoming.discard(discard);
         if self.failed.is_some() {
             self.say_why();
         }
@@ -238,35 +208,27 @@ impl TlsStream {
     #[cold]
     fn say_why(&mut self) {
         while self.tls.wants_write() {
-            let incoming = &mut self.incoming[self.at..self.end];
-            let UnbufferedStatus { discard, state } = self.tls.process_tls_records(incoming);
-            let Ok(ConnectionState::EncodeTlsData(mut alert)) = state else { return };
-            let put = self.outgoing.put(RECORDS_ADD, |room| {
-                alert.encode(room).map_err(|_| Err(io::ErrorKind::BrokenPipe.into()))
-            });
-            if put.is_err() {
-                return;
+            let UnbufferedStatus { discard, state } = self.tls.process_tls_records(self.incoming.records());
+            let Ok(ConnectionState::EncodeTlsData(mut alert)) = state else { break };
+            if encode(&mut alert, &mut self.outgoing).is_err() {
+                break;
             }
-            self.at += discard;
+            self.incoming.discard(discard);
         }
         while let Ok(sent @ 1..) = self.tcp.try_write(self.outgoing.rest()) {
-            self.outgoing.sent += sent;
+            self.outgoing.went(sent);
         }
     }
 
     /// Reads more of the socket.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.incoming.len() - self.end < MAX_RECORD && self.at > 0 {
-            self.incoming.copy_within(self.at..self.end, 0);
-            (self.at, self.end) = (0, self.end - self.at);
-        }
-        let came = ready!(tcp::poll_read(&mut self.tcp, cx, &mut self.incoming[self.end..]))?;
+        let came = ready!(tcp::poll_read(&mut self.tcp, cx, self.incoming.room()))?;
         if came == 0 {
             // RFC 8446 §6.1: without a close_notify, nobody knows whether that was all.
             let why = "the connection was closed without a word in TLS";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
         }
-        self.end += came;
+        self.incoming.came(came);
         Poll::Ready(Ok(()))
     }
 
@@ -277,9 +239,8 @@ impl TlsStream {
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.outgoing.sent += sent;
+            self.outgoing.went(sent);
         }
-        self.outgoing.empty();
         Poll::Ready(Ok(()))
     }
 
@@ -287,12 +248,10 @@ impl TlsStream {
     fn poll_take(&mut self, cx: &mut Context<'_>, mut sink: Sink<'_, '_>) -> Poll<io::Result<usize>> {
         // What was decrypted ahead of its being asked for.
         if !self.plain.is_empty() {
-            let taken = sink.take(&self.plain[self.plain_at..]);
-            self.plain_at += taken;
-            if self.plain_at == self.plain.len() {
-                self.plain_at = 0;
-                self.plain.clear();
-                self.plain.shrink_to(KEPT);
+            let taken = sink.take(&self.plain);
+            self.plain.advance(taken);
+            if self.plain.is_empty() {
+                self.plain = BytesMut::new();
             }
             return Poll::Ready(Ok(taken));
         }
@@ -370,39 +329,14 @@ impl fmt::Debug for TlsStream {
     }
 }
 
-impl Outgoing {
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.sent..self.end]
-    }
-
-    /// Has `write` put something behind them, which needs some `room`; where that is not enough, it
-    /// tells how much is.
-    fn put(
-        &mut self,
-        mut room: usize,
-        mut write: impl FnMut(&mut [u8]) -> Result<usize, io::Result<usize>>,
-    ) -> io::Result<()> {
-        loop {
-            if self.bytes.len() < self.end + room {
-                self.bytes.resize(self.end + room, 0);
-            }
-            match write(&mut self.bytes[self.end..]) {
-                Ok(written) => {
-                    self.end += written;
-                    return Ok(());
-                }
-                Err(needed) => room = needed?.max(room + 1),
-            }
-        }
-    }
-
-    /// All has gone. What only a busy connection needs is freed.
-    fn empty(&mut self) {
-        (self.sent, self.end) = (0, 0);
-        if self.bytes.len() > KEPT {
-            self.bytes = Vec::new();
-        }
-    }
+/// What TLS itself has to say goes behind what is on its way.
+fn encode<Data>(message: &mut EncodeTlsData<'_, Data>, outgoing: &mut Outgoing) -> io::Result<()> {
+    outgoing.put(RECORDS_ADD, |room| {
+        message.encode(room).map_err(|error| match error {
+            EncodeError::InsufficientSize(error) => Ok(error.required_size),
+            error => Err(io::Error::other(error)),
+        })
+    })
 }
 
 /// How much of the task's bytes was encrypted.
@@ -423,12 +357,8 @@ fn perform<Data>(
     };
     match task {
         Task::Nothing => Ok(0),
-        Task::Encrypt([piece]) => {
-            let data = &piece[..piece.len().min(MAX_WRITE)];
-            encrypt(data)?;
-            Ok(data.len())
-        }
         Task::Encrypt(pieces) => {
+            let is_one = pieces.len() == 1;
             let (mut taken, mut joined) = (0, Vec::new());
             for piece in pieces {
                 let data = &piece[..piece.len().min(MAX_WRITE - taken)];
@@ -436,7 +366,7 @@ fn perform<Data>(
                     encrypt(&joined)?;
                     joined.clear();
                 }
-                if data.len() > JOINED {
+                if is_one || data.len() > JOINED {
                     encrypt(data)?;
                 } else {
                     joined.extend_from_slice(data);

@@ -3,6 +3,7 @@
 //! What comes is fed to it, what is to go out is in its [`Outbox`]. It judges every frame: what is
 //! not HTTP/2 ends the connection, what is no response ends its stream.
 
+mod content;
 mod receive;
 mod send;
 
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::sync::Notify;
 
-use self::receive::Content;
+use self::content::Content;
 use super::broken::Broken;
 use super::fatal::Fatal;
 use super::fields::MAX_HEADER_LIST;

@@ -62,6 +62,10 @@ fn bytes(count: usize) -> Vec<u8> {
     (0..count).map(|at| (at % 251) as u8).collect()
 }
 
+fn of_rustls(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 async fn in_time<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), work).await.expect("it hangs")
 }
@@ -263,10 +267,10 @@ async fn a_record_that_was_touched_is_an_error_and_the_server_is_told() {
         theirs.get_mut().0.write_all(&[23, 3, 3, 0, 32]).await.unwrap();
         theirs.get_mut().0.write_all(&[0; 32]).await.unwrap();
         let error = in_time(ours.read(&mut came)).await.unwrap_err();
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let inner = of_rustls(&error);
         assert!(matches!(inner, Some(rustls::Error::DecryptError)), "{error:?}");
         let told = in_time(theirs.read(&mut came)).await.unwrap_err();
-        let told = told.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let told = of_rustls(&told);
         assert!(matches!(told, Some(rustls::Error::AlertReceived(_))), "{told:?}");
         // It stays broken.
         in_time(ours.read(&mut came)).await.unwrap_err();
@@ -331,13 +335,13 @@ async fn a_certificate_that_is_not_trusted_is_refused_with_an_alert() {
     let connecting = TlsStream::connect(client(None), name(), ours);
     let (refused, told) = in_time(async { tokio::join!(connecting, acceptor.accept(theirs)) }).await;
     let refused = refused.unwrap_err();
-    let inner = refused.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = of_rustls(&refused);
     assert!(matches!(inner, Some(rustls::Error::InvalidCertificate(_))), "{refused:?}");
     let told = match told {
         Err(error) => error,
         Ok(mut stream) => in_time(stream.read(&mut [0])).await.unwrap_err(),
     };
-    let told = told.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let told = of_rustls(&told);
     assert!(matches!(told, Some(rustls::Error::AlertReceived(_))), "{told:?}");
 }
 
@@ -346,7 +350,7 @@ async fn what_is_no_tls_is_an_error() {
     let (ours, mut theirs) = sockets().await;
     theirs.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     let error = in_time(TlsStream::connect(client(None), name(), ours)).await.unwrap_err();
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = of_rustls(&error);
     assert!(matches!(inner, Some(rustls::Error::InvalidMessage(_))), "{error:?}");
     let (ours, theirs) = sockets().await;
     drop(theirs);
@@ -360,7 +364,7 @@ async fn a_server_that_reads_nothing_makes_a_writer_wait_with_bounded_memory() {
     let mut written = 0;
     while let Ok(count) = tokio::time::timeout(Duration::from_millis(200), ours.write(&chunk)).await {
         written += count.unwrap();
-        assert!(ours.outgoing.bytes.len() <= MAX_WRITE + RECORDS_ADD);
+        assert!(ours.outgoing.held() <= MAX_WRITE + RECORDS_ADD);
         assert!(written < 64 << 20, "it never waits");
     }
     let flushing = async {

@@ -1,25 +1,13 @@
 //! What a session makes of the frames that come.
 
-use super::{
-    Block, CONNECTION_WINDOW, MAX_BLOCK_FRAMES, MAX_FRAME, MAX_GOODBYES, MAX_REPLIES, Session,
-    USUAL_MAX_STREAMS,
-};
+use super::{Block, MAX_BLOCK_FRAMES, MAX_FRAME, MAX_GOODBYES, MAX_REPLIES, Session, USUAL_MAX_STREAMS};
 use crate::upstream::http2::broken::Broken;
 use crate::upstream::http2::fatal::{
-    COMPRESSION, EMPTY, Fatal, PADDING, TOO_WIDE, calm, flow_control, frame_size, protocol,
+    COMPRESSION, EMPTY, Fatal, PADDING, TOO_WIDE, calm, frame_size, protocol,
 };
 use crate::upstream::http2::fields::{MAX_HEADER_LIST, read_fields};
 use crate::upstream::http2::frame::{self, Code, MAX_WINDOW, MIN_MAX_FRAME, flag, kind, setting};
 use crate::upstream::http2::hpack::DEFAULT_TABLE_SIZE;
-
-/// A DATA frame of which the head has come.
-pub(super) struct Content {
-    stream: u32,
-    ends_stream: bool,
-    /// Bytes to come of the content and of the padding behind it.
-    left: usize,
-    padding: usize,
-}
 
 impl Session {
     /// Reads what comes next. Content is passed on as it comes, all else when its frame is complete.
@@ -97,69 +85,6 @@ impl Session {
         Ok(frame::HEAD + head.length)
     }
 
-    /// Takes the start of a DATA frame (RFC 9113 §6.1); its length, 0 where it is not complete.
-    fn on_data(&mut self, head: frame::Head, first: Option<u8>) -> Result<usize, Fatal> {
-        let (mut start, mut padding) = (0, 0);
-        if head.has(flag::PADDED) {
-            if head.length == 0 {
-                return Err(EMPTY);
-            }
-            let Some(first) = first else { return Ok(0) };
-            (start, padding) = (1, usize::from(first));
-        }
-        let left = (head.length - start).checked_sub(padding).ok_or(PADDING)?;
-        self.check_known(head)?;
-        // No frame is larger than was agreed.
-        let size = head.length as u32;
-        self.receive_room =
-            self.receive_room.checked_sub(size).ok_or(flow_control("more content than there is room for"))?;
-        if self.receive_room < CONNECTION_WINDOW / 2 {
-            self.out.window_update(0, CONNECTION_WINDOW - self.receive_room);
-            self.receive_room = CONNECTION_WINDOW;
-        }
-        let ends_stream = head.has(flag::END_STREAM);
-        self.content = Some(Content { stream: head.stream, ends_stream, left, padding });
-        // Of a stream that was given up, more may be on its way.
-        if let Some(stream) = self.streams.get_mut(&head.stream).filter(|stream| stream.broken.is_none()) {
-            if stream.ended {
-                return Err(Fatal {
-                    code: Code::STREAM_CLOSED,
-                    reason: "content behind the end of a stream",
-                });
-            }
-            if !stream.take_room(size) {
-                self.fail(head.stream, Code::FLOW_CONTROL_ERROR, "more content than there is room for");
-            } else if let Err(reason) = stream.announce(left, size - left as u32) {
-                self.fail(head.stream, Code::PROTOCOL_ERROR, reason);
-            }
-        }
-        if left + padding == 0 {
-            self.on_content(&[]);
-        }
-        Ok(frame::HEAD + start)
-    }
-
-    /// Takes what there is of a DATA frame's content and padding; how much that was.
-    fn on_content(&mut self, bytes: &[u8]) -> usize {
-        let Some(content) = &mut self.content else { return 0 };
-        let (here, behind) = bytes.split_at(content.left.min(bytes.len()));
-        let padding = content.padding.min(behind.len());
-        content.left -= here.len();
-        content.padding -= padding;
-        let id = content.stream;
-        let is_over = content.left + content.padding == 0;
-        let ends = is_over && content.ends_stream;
-        if let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.broken.is_none()) {
-            stream.queue(here, content.left);
-            let outcome = if ends { stream.end() } else { Ok(()) };
-            self.judge(id, outcome);
-        }
-        if is_over {
-            self.content = None;
-        }
-        here.len() + padding
-    }
-
     fn on_headers(&mut self, head: frame::Head, payload: &[u8]) -> Result<(), Fatal> {
         self.check_known(head)?;
         let (start, end) = unpad(head, payload)?;
@@ -210,7 +135,7 @@ impl Session {
     }
 
     /// What a message that came on a stream makes of it.
-    fn judge(&mut self, id: u32, outcome: Result<(), &'static str>) {
+    pub(super) fn judge(&mut self, id: u32, outcome: Result<(), &'static str>) {
         match outcome {
             Ok(()) => {
                 let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -224,7 +149,7 @@ impl Session {
     }
 
     /// What came on a stream is no response.
-    fn fail(&mut self, id: u32, code: Code, reason: &'static str) {
+    pub(super) fn fail(&mut self, id: u32, code: Code, reason: &'static str) {
         self.reset(id, code);
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.fail(Broken::Malformed(reason));
@@ -397,7 +322,7 @@ impl Session {
     }
 
     /// Whether a frame is about a stream that there is, or was.
-    fn check_known(&self, head: frame::Head) -> Result<(), Fatal> {
+    pub(super) fn check_known(&self, head: frame::Head) -> Result<(), Fatal> {
         if head.stream % 2 == 1 && head.stream < self.next_id {
             return Ok(());
         }
